@@ -1,0 +1,1 @@
+//! Measurements of this workspace; the programs are in `src/bin`.

@@ -1,0 +1,1 @@
+//! Programs that run on this workspace; they are in `src/bin`.
