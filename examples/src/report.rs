@@ -10,6 +10,7 @@ use crate::graph::Association;
 use crate::index::{Index, Occurrences, Place};
 use crate::query::{Query, suggestions};
 use crate::style::Style;
+use crate::words::{Words, fold};
 
 /// A page is this wide where it can be.
 const WIDTH: usize = 80;
@@ -123,15 +124,13 @@ impl<'i, W: Write> Report<'i, W> {
 
     /// The two words in the order in which they stand on their first common line.
     fn in_reading_order<'a>(&self, pair: &Association<'a>) -> (&'a str, &'a str) {
-        let places = |word: &str| &self.index.words[word].places;
-        let (ours, theirs) = (places(pair.first), places(pair.second));
-        let common = ours
-            .iter()
-            .find(|place| theirs.binary_search(place).is_ok());
-        let is_reversed = common.is_some_and(|&place| {
-            let text = self.index.line_at(place).2.to_lowercase();
-            text.find(pair.second) < text.find(pair.first)
-        });
+        let key = |place: Place, word: &str| {
+            let mut words = Words::new(self.index.line_at(place).2);
+            (place.line, words.position(|other| fold(other.text) == word))
+        };
+        let is_reversed = self
+            .meeting(pair.first, pair.second)
+            .is_some_and(|(ours, theirs)| key(theirs, pair.second) < key(ours, pair.first));
         if is_reversed {
             (pair.second, pair.first)
         } else {
@@ -281,6 +280,45 @@ impl<'i, W: Write> Report<'i, W> {
         Ok(())
     }
 
+    /// The first line on which both words stand, or across whose end they meet.
+    fn meeting(&self, first: &str, second: &str) -> Option<(Place, Place)> {
+        let places = |word: &str| &self.index.words[word].places;
+        let (ours, theirs) = (places(first), places(second));
+        let meet_at = |distance: fn(usize) -> usize| {
+            ours.iter().find_map(|&place| {
+                let line = distance(place.line);
+                let other = Place { line, ..place };
+                theirs
+                    .binary_search(&other)
+                    .is_ok()
+                    .then_some((place, other))
+            })
+        };
+        meet_at(|line| line)
+            .or_else(|| meet_at(|line| line + 1))
+            .or_else(|| meet_at(|line| line.wrapping_sub(1)))
+    }
+
+    /// Words joined by lines, on as many lines of text as they need.
+    fn chain(&mut self, words: &[&str]) -> io::Result<()> {
+        let mut column = 0;
+        for (n, word) in words.iter().enumerate() {
+            let width = word.chars().count() + 4;
+            let link = match n {
+                0 => "  ",
+                _ if column + width > WIDTH => " ──\n  ",
+                _ => " ── ",
+            };
+            column = if link.contains('\n') {
+                width
+            } else {
+                column + width
+            };
+            write!(self.out, "{link}{}", self.style.bold(word))?;
+        }
+        writeln!(self.out)
+    }
+
     fn label(&self, place: Place) -> String {
         let (name, line, _) = self.index.line_at(place);
         format!("{name}:{line}")
@@ -323,20 +361,12 @@ impl<'i, W: Write> Report<'i, W> {
                 "  no path: one of them is a stop-word or only stands among others"
             );
         };
-        let names: Vec<_> = path
-            .iter()
-            .map(|word| self.style.bold(word).to_string())
-            .collect();
-        writeln!(self.out, "  {}", names.join(" ── "))?;
+        self.chain(&path)?;
         for pair in path.windows(2) {
             let count = as_usize(self.index.graph.count(pair[0], pair[1]));
             let step = format!("{} ── {}", pair[0], pair[1]);
-            let ours = &self.index.words[pair[0]].places;
-            let theirs = &self.index.words[pair[1]].places;
-            let common = ours
-                .iter()
-                .find(|place| theirs.binary_search(place).is_ok());
-            let example = common.map_or_else(String::new, |&place| self.label(place));
+            let meeting = self.meeting(pair[0], pair[1]);
+            let example = meeting.map_or_else(String::new, |(place, _)| self.label(place));
             let count = counted(count, "time");
             writeln!(
                 self.out,
