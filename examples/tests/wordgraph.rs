@@ -53,8 +53,7 @@ fn queries_on_the_fixture_get_its_answers() {
             "Query: straße\n  2 times on 2 lines\n",
             "tests/fixture/garten.txt:5  die STRAẞE aber nicht.",
             "Query: eau\n  2 times on 2 lines\n",
-            "  3 words  jardin 3",
-            "jardinier 1",
+            "  2 words  jardin 3, jardinier 1",
             "bank ── steht ── apfelbaum ── wächst ── garten ── großen",
         ],
     );
