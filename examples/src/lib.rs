@@ -12,6 +12,7 @@
 //!  corpus          files and folders -> documents, or why not
 //!  words           text -> words;  stop_words: which of them say little
 //!  memory progress style   the process's memory; the bar; bold and dim
+//!  png             uncompressed pictures, for `real-programs.sh`
 //! ```
 //!
 //! The index is a stress test for an allocator that happens to be useful: a
@@ -22,6 +23,7 @@ pub mod corpus;
 pub mod graph;
 pub mod index;
 pub mod memory;
+pub mod png;
 pub mod progress;
 pub mod query;
 pub mod report;
