@@ -87,14 +87,40 @@ fn without_arguments_it_reads_this_repository() {
     );
 }
 
+/// The number in a column of a line that starts with `step`, both counted from 0.
+fn number(report: &str, step: &str, column: usize) -> f64 {
+    let line = report.lines().find(|line| line.trim().starts_with(step));
+    let rest = line.and_then(|line| line.trim().strip_prefix(step));
+    let numbers = rest.into_iter().flat_map(|rest| rest.split_whitespace());
+    let numbers: Vec<f64> = numbers.flat_map(str::parse).collect();
+    *numbers
+        .get(column)
+        .unwrap_or_else(|| panic!("no number {column} of '{step}' in:\n{report}"))
+}
+
 #[test]
-fn the_memory_of_the_process_is_reported_step_by_step() {
-    let output = wordgraph(&["tests/fixture", "--threads=2"]);
+fn the_allocators_numbers_stand_beside_the_kernels() {
+    let output = wordgraph(&["--threads=2", "--malloc-stats"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report = stdout(&output);
     assert_has(
-        stdout(&output),
-        &["on 2 threads", "index built", "index dropped"],
+        report,
+        &["on 2 threads", "Busiest of", "# arenas allocated current"],
     );
+    const RESIDENT: usize = 0;
+    const IN_BLOCKS: usize = 2;
+    let built = number(report, "index built", IN_BLOCKS);
+    let dropped = number(report, "after trim()", IN_BLOCKS);
+    assert!(
+        built > 1.0,
+        "the index is in the allocator's blocks:\n{report}"
+    );
+    assert!(
+        built > 2.0 * dropped,
+        "and leaves them when dropped:\n{report}"
+    );
+    let resident = number(report, "index built", RESIDENT);
+    assert!(resident > built, "what is in use is resident:\n{report}");
 }
 
 #[test]

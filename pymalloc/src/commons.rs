@@ -96,7 +96,12 @@ impl Commons {
 
     /// Gives a common pool with room to the heap of that name; it holds the pool
     /// then.
-    pub(crate) fn adopt(&self, class: SizeClass, id: OwnerId, home: *const Mailbox) -> Option<Held> {
+    pub(crate) fn adopt(
+        &self,
+        class: SizeClass,
+        id: OwnerId,
+        home: *const Mailbox,
+    ) -> Option<Held> {
         let shelf = self.shelf(class);
         let pool = shelf.0.first()?;
         shelf.0.remove(pool);

@@ -24,11 +24,7 @@ pub(crate) const MEDIUM_MAX: usize = 64 << 10;
 pub(crate) const POOL_SIZE: usize = if cfg!(loom) { 512 } else { 16 << 10 };
 
 /// Bytes of an arena.
-pub(crate) const ARENA_SIZE: usize = if cfg!(loom) {
-    2 * POOL_SIZE
-} else {
-    256 << 10
-};
+pub(crate) const ARENA_SIZE: usize = if cfg!(loom) { 2 * POOL_SIZE } else { 256 << 10 };
 
 /// Bytes and alignment of a region, the unit in which address space is reserved.
 pub(crate) const REGION_SIZE: usize = if cfg!(loom) { 16 << 10 } else { 32 << 20 };

@@ -19,7 +19,7 @@ use std::time::Instant;
 use clap::Parser;
 use examples::corpus::{self, Corpus, Filter};
 use examples::index::Index;
-use examples::memory::{Megabytes, Process};
+use examples::memory::{Log, Megabytes};
 use examples::progress::Progress;
 use examples::query::Query;
 use examples::report::{self, Report};
@@ -72,6 +72,10 @@ struct Options {
     #[arg(long)]
     progress: bool,
 
+    /// Ends with the allocator's whole table, as CPython prints it
+    #[arg(long, conflicts_with = "no_stats")]
+    malloc_stats: bool,
+
     /// Leaves out time and memory, which differ from run to run
     #[arg(long)]
     no_stats: bool,
@@ -96,7 +100,7 @@ fn run(options: &Options) -> io::Result<ExitCode> {
         eprintln!("wordgraph: the standard input cannot be both text and queries; name a file");
         return Ok(ExitCode::from(2));
     }
-    let mut memory = Memory::default();
+    let mut memory = Log::default();
     memory.note("at the start");
 
     let started = Instant::now();
@@ -130,9 +134,19 @@ fn run(options: &Options) -> io::Result<ExitCode> {
         memory.note("queries answered");
         drop(index);
         memory.note("index dropped");
+        let given_back = Megabytes(pymalloc::trim());
+        memory.note("after trim()");
+
+        let mut out = io::stdout().lock();
         let (seconds, threads) = (took.as_secs_f64(), threads.get());
-        let heading = format!("Memory, after indexing for {seconds:.2} s on {threads} threads");
-        memory.print(&heading, style, &mut io::stdout())?;
+        let heading = format!("Memory, reading and indexing {seconds:.2} s on {threads} threads");
+        writeln!(out, "\n{}", style.bold(heading))?;
+        memory.write_steps(style, &mut out)?;
+        writeln!(out, "  trim() gave back {given_back}")?;
+        memory.write_classes(style, &mut out)?;
+        if options.malloc_stats {
+            memory.write_table(style, &mut out)?;
+        }
     }
     Ok(ExitCode::from(u8::from(named_is_missing)))
 }
@@ -178,35 +192,5 @@ fn converse<W: Write>(report: &mut Report<'_, W>) -> io::Result<()> {
                 Err(error) => eprintln!("{error}"),
             },
         }
-    }
-}
-
-/// What the process held at each step.
-#[derive(Default)]
-struct Memory {
-    steps: Vec<(&'static str, Option<Process>)>,
-}
-
-impl Memory {
-    fn note(&mut self, step: &'static str) {
-        self.steps.push((step, Process::now()));
-    }
-
-    fn print(&self, heading: &str, style: Style, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "\n{}", style.bold(heading))?;
-        let columns = format!("  {:<18} {:>12} {:>12}", "", "resident", "peak");
-        writeln!(out, "{}", style.dim(columns))?;
-        for (step, process) in &self.steps {
-            let show = |pick: fn(&Process) -> usize| {
-                let bytes = process.as_ref().map(pick);
-                bytes.map_or_else(
-                    || "unknown".to_owned(),
-                    |bytes| Megabytes(bytes).to_string(),
-                )
-            };
-            let (resident, peak) = (show(|p| p.resident_bytes), show(|p| p.peak_bytes));
-            writeln!(out, "  {step:<18} {resident:>12} {peak:>12}")?;
-        }
-        Ok(())
     }
 }

@@ -110,8 +110,7 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Option
         return None;
     }
     // SAFETY: the caller's promise.
-    let moved =
-        unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) };
+    let moved = unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) };
     if moved == libc::MAP_FAILED {
         return None;
     }
