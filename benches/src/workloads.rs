@@ -132,17 +132,22 @@ fn threads_in_batches(count: usize, batch: usize, sizes: Sizes) -> Reading {
         let all_hold = Barrier::new(batch + 1);
         let was_seen = Barrier::new(batch + 1);
         thread::scope(|scope| {
-            for _ in 0..batch {
+            let spawn = |_| {
                 scope.spawn(|| {
                     let blocks = black_box(sizes.touch());
                     all_hold.wait();
                     was_seen.wait();
                     drop(blocks);
-                });
-            }
+                })
+            };
+            let threads: Vec<_> = (0..batch).map(spawn).collect();
             all_hold.wait();
             busy = busy.max(resident_bytes());
             was_seen.wait();
+            // A scope ends with the closures; only `join` waits for the threads.
+            for thread in threads {
+                thread.join().expect("it only touches memory");
+            }
         });
     }
     start.end(busy, resident_bytes())
@@ -169,6 +174,20 @@ fn freed(reorder: fn(&mut Vec<Box<[u64; 12]>>)) -> Reading {
     reorder(&mut blocks);
     drop(blocks);
     // From here to the last reading nothing calls the allocator.
+    idle(IDLE);
+    start.end(busy, resident_bytes())
+}
+
+/// 100 MB of 16 to 512 bytes each, all freed in random order; then idling.
+#[must_use]
+pub fn mixed_freed_in_random_order() -> Reading {
+    let start = Start::now();
+    let mut random = Random::new();
+    let mut blocks = Vec::new();
+    fill(&mut blocks, &mut random);
+    let busy = resident_bytes();
+    random.shuffle(&mut blocks);
+    drop(blocks);
     idle(IDLE);
     start.end(busy, resident_bytes())
 }

@@ -99,7 +99,7 @@ impl Index {
         let mut words = BTreeMap::new();
         let mut graph = Graph::default();
         thread::scope(|scope| {
-            for _ in 0..threads.get() {
+            let spawn = |_| {
                 let parts_in = parts_in.clone();
                 let (documents, sections, next_section) = (&documents, &sections, &next_section);
                 scope.spawn(move || {
@@ -112,14 +112,22 @@ impl Index {
                             break;
                         }
                     }
-                });
-            }
+                })
+            };
+            let workers: Vec<_> = (0..threads.get()).map(spawn).collect();
             // The workers hold the other ends: the channel closes with the last.
             drop(parts_in);
             for part in parts_out {
                 let size_bytes = part.size_bytes;
                 part.merge_into(&mut words, &mut graph);
                 progress.advance(size_bytes as u64);
+            }
+            // The scope would only wait for their closures. A thread that has ended
+            // has also given its memory to the others.
+            for worker in workers {
+                if let Err(panic) = worker.join() {
+                    std::panic::resume_unwind(panic);
+                }
             }
         });
         for occurrences in words.values_mut() {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Every row runs in a fresh process: this program, called again with `--row`.
-//! The status is 1 if a target is missed.
+//! The status is 1 if a limit is broken; a goal is where it should get to.
 
 use std::env;
 use std::fmt::Write as _;
@@ -70,27 +70,74 @@ impl What {
     }
 }
 
+/// What a row is held against: megabytes, or a ratio.
+#[derive(Clone, Copy)]
+struct Target {
+    what: What,
+    /// More fails the run.
+    limit: Option<f64>,
+    /// More is said.
+    goal: Option<f64>,
+}
+
+const fn limit(what: What, limit: f64) -> Target {
+    Target {
+        what,
+        limit: Some(limit),
+        goal: None,
+    }
+}
+
+const fn goal(what: What, goal: f64) -> Target {
+    Target {
+        what,
+        limit: None,
+        goal: Some(goal),
+    }
+}
+
+impl Target {
+    const fn and_goal(self, goal: f64) -> Self {
+        Self {
+            goal: Some(goal),
+            ..self
+        }
+    }
+
+    /// In words; and whether the limit, if any, is kept.
+    fn judge(&self, value: f64) -> (&'static str, bool) {
+        let keeps = |most: Option<f64>| most.is_none_or(|most| value <= most);
+        match (keeps(self.limit), keeps(self.goal)) {
+            (false, _) => ("MISSED", false),
+            (true, false) => ("ok, goal ahead", true),
+            (true, true) => ("ok", true),
+        }
+    }
+}
+
 struct Row {
     name: &'static str,
     workload: Workload,
-    /// Megabytes, or a ratio; each must be kept.
-    targets: &'static [(What, f64)],
+    targets: &'static [Target],
 }
 
 /// Nothing of a thread may stay but this.
-const THREADS_LEAVE: &[(What, f64)] = &[(What::Growth, 4.0), (What::HeapGrowth, 4.0)];
+const THREADS_LEAVE: &[Target] = &[
+    limitlimit(What::Growth, 4.0),
+    limitlimit(What::HeapGrowth, 4.0),
+];
 
 const ROWS: &[Row] = &[
-    row("hello", workloads::hello, &[(What::After, 4.0)]),
+    row("hello", workloads::hello, &[limit(What::After, 4.0)]),
     row(
         "1M x 24 bytes",
         workloads::million_of_24_bytes,
-        &[(What::Busy, 44.0)],
+        &[limit(What::Busy, 44.0).and_goal(35.0)],
     ),
     row(
         "1M x 100 bytes",
         workloads::million_of_100_bytes,
-        &[(What::Busy, 125.0)],
+        &[limit(What::Busy, 125.0)],
     ),
     row(
         "1000 threads, in turn",
@@ -115,27 +162,35 @@ const ROWS: &[Row] = &[
     row(
         "200 threads alive",
         workloads::two_hundred_threads_alive,
-        &[(What::Busy, 40.0), (What::After, 12.0)],
+        &[
+            limit(What::Busy, 40.0).and_goal(20.0),
+            limit(What::After, 12.0),
+        ],
     ),
     row(
         "300 MB freed in order",
         workloads::freed_in_order,
-        &[(What::After, 15.0)],
+        &[limit(What::After, 15.0).and_goal(8.0)],
     ),
     row(
         "300 MB freed at random",
         workloads::freed_in_random_order,
-        &[(What::After, 15.0)],
+        &[goal(What::After, 15.0)],
+    ),
+    row(
+        "100 MB mixed, freed at random",
+        workloads::mixed_freed_in_random_order,
+        &[goal(What::After, 15.0)],
     ),
     row("2 % survive", workloads::survivors, &[]),
     row(
         "2 % survive, refilled",
         workloads::refilled_after_survivors,
-        &[(What::AfterPerBusy, 1.05)],
+        &[limit(What::AfterPerBusy, 1.05)],
     ),
 ];
 
-const fn row(name: &'static str, workload: Workload, targets: &'static [(What, f64)]) -> Row {
+const fn row(name: &'static str, workload: Workload, targets: &'static [Target]) -> Row {
     Row {
         name,
         workload,
@@ -214,8 +269,8 @@ fn table(texts: &[String]) -> ExitCode {
     }
     println!("Resident memory under {ALLOCATOR}, in MB\n");
     println!(
-        "{:<29} {:>7} {:>7} {:>7}   target",
-        "", "start", "busy", "after"
+        "{:<30} {:>6} {:>6} {:>6}   {:<13} {:>6} {:>6} {:>5}",
+        "", "start", "busy", "after", "target", "is", "limit", "goal"
     );
     let mut missed = 0;
     for row in rows {
@@ -226,10 +281,10 @@ fn table(texts: &[String]) -> ExitCode {
         missed += misses;
     }
     if missed == 0 {
-        println!("\nAll targets are met.");
+        println!("\nAll limits are kept.");
         return ExitCode::SUCCESS;
     }
-    println!("\nMissed: {missed}.");
+    println!("\nLimits broken: {missed}.");
     ExitCode::FAILURE
 }
 
@@ -238,28 +293,38 @@ fn lines_of(row: &Row, reading: Result<Reading, String>) -> (String, usize) {
     let name = row.name;
     let reading = match reading {
         Ok(reading) => reading,
-        Err(error) => return (format!("{name:<29} FAILED: {error}\n"), 1),
+        Err(error) => return (format!("{name:<30} FAILED: {error}\n"), 1),
     };
     let start = megabytes(reading.start_bytes);
     let busy = megabytes(reading.busy_bytes);
     let after = megabytes(reading.after_bytes);
-    let mut text = format!("{name:<29} {start:>7.1} {busy:>7.1} {after:>7.1}   ");
+    let mut text = format!("{name:<30} {start:>6.1} {busy:>6.1} {after:>6.1}   ");
     let mut missed = 0;
-    let targets = row.targets.iter().filter(|(what, _)| what.is_known());
-    for (n, &(what, limit)) in targets.enumerate() {
+    let targets = row.targets.iter().filter(|target| target.what.is_known());
+    for (n, target) in targets.enumerate() {
         if n > 0 {
-            text.push_str(&" ".repeat(56));
+            text.push_str(&" ".repeat(54));
         }
-        let value = what.of(&reading);
-        let is_met = value <= limit;
-        missed += usize::from(!is_met);
-        let verdict = if is_met { "ok" } else { "MISSED" };
-        let digits = if what == What::AfterPerBusy { 2 } else { 1 };
+        let digits = if target.what == What::AfterPerBusy {
+            2
+        } else {
+            1
+        };
+        let show = |number: Option<f64>| match number {
+            Some(number) => format!("{number:.digits$}"),
+            None => "-".to_owned(),
+        };
+        let value = target.what.of(&reading);
+        let (verdict, is_kept) = target.judge(value);
+        missed += usize::from(!is_kept);
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{:<13} {value:>5.digits$} <= {limit:>5.digits$}  {verdict}",
-            what.name()
+            "{:<13} {:>6} {:>6} {:>5}  {verdict}",
+            target.what.name(),
+            show(Some(value)),
+            show(target.limit),
+            show(target.goal),
         );
     }
     if row.targets.is_empty() {
@@ -279,7 +344,7 @@ mod tests {
     const ROW: Row = row(
         "row",
         workloads::hello,
-        &[(What::Busy, 40.0), (What::Growth, 4.0)],
+        &[limit(What::Busy, 40.0), limit(What::Growth, 4.0)],
     );
 
     fn reading(busy_bytes: usize, after_bytes: usize) -> Result<Reading, String> {
@@ -299,6 +364,15 @@ mod tests {
         assert!(text.trim_end().ends_with("MISSED"), "{text}");
         let (text, missed) = lines_of(&ROW, reading(40_000_000, 6_000_000));
         assert_eq!(missed, 0, "{text}");
+    }
+
+    #[test]
+    fn a_goal_is_said_but_fails_nothing() {
+        let target = limit(What::After, 15.0).and_goal(8.0);
+        assert_eq!(target.judge(8.0), ("ok", true));
+        assert_eq!(target.judge(15.0), ("ok, goal ahead", true));
+        assert_eq!(target.judge(15.1), ("MISSED", false));
+        assert!(goal(What::After, 15.0).judge(99.0).1);
     }
 
     #[test]
