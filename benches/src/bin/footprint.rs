@@ -122,10 +122,7 @@ struct Row {
 }
 
 /// Nothing of a thread may stay but this.
-const THREADS_LEAVE: &[Target] = &[
-    limitlimit(What::Growth, 4.0),
-    limitlimit(What::HeapGrowth, 4.0),
-];
+const THREADS_LEAVE: &[Target] = &[limit(What::Growth, 4.0), limit(What::HeapGrowth, 4.0)];
 
 const ROWS: &[Row] = &[
     row("hello", workloads::hello, &[limit(What::After, 4.0)]),
