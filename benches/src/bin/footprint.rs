@@ -109,8 +109,9 @@ impl Target {
         let keeps = |most: Option<f64>| most.is_none_or(|most| value <= most);
         match (keeps(self.limit), keeps(self.goal)) {
             (false, _) => ("MISSED", false),
-            (true, false) => ("ok, goal ahead", true),
             (true, true) => ("ok", true),
+            (true, false) if self.limit.is_none() => ("goal ahead", true),
+            (true, false) => ("ok, goal ahead", true),
         }
     }
 }
@@ -369,7 +370,7 @@ mod tests {
         assert_eq!(target.judge(8.0), ("ok", true));
         assert_eq!(target.judge(15.0), ("ok, goal ahead", true));
         assert_eq!(target.judge(15.1), ("MISSED", false));
-        assert!(goal(What::After, 15.0).judge(99.0).1);
+        assert_eq!(goal(What::After, 15.0).judge(99.0), ("goal ahead", true));
     }
 
     #[test]
