@@ -247,17 +247,18 @@ impl<'i, W: Write> Report<'i, W> {
             .map(|label| label.chars().count())
             .max()
             .unwrap_or(0);
+        // Beside a long name no text would fit: then it goes below.
+        let is_beside = width <= WIDTH / 2;
         for (label, &place) in labels.iter().zip(places) {
-            let text = excerpt(
-                self.index.line_at(place).2,
-                word,
-                WIDTH.saturating_sub(4 + width),
-            );
-            writeln!(
-                self.out,
-                "  {}  {text}",
-                self.style.dim(format!("{label:<width$}"))
-            )?;
+            let line = self.index.line_at(place).2;
+            if is_beside {
+                let text = excerpt(line, word, WIDTH.saturating_sub(4 + width));
+                let label = format!("{label:<width$}");
+                writeln!(self.out, "  {}  {text}", self.style.dim(label))?;
+            } else {
+                let text = excerpt(line, word, WIDTH - 6);
+                writeln!(self.out, "  {}\n      {text}", self.style.dim(label))?;
+            }
         }
         if places.len() > self.top {
             let more = places.len() - self.top;
@@ -483,6 +484,22 @@ mod tests {
         assert!(page.contains("next to  list 2, lists 1"), "{page}");
         let page = answer("pool pools pooled", "pool");
         assert!(page.contains("see also pooled, pools"), "{page}");
+    }
+
+    #[test]
+    fn a_long_name_stands_above_its_line() {
+        let name = "a-folder/".repeat(9) + "a.txt";
+        let document = Document::new(name.clone(), "a free list".to_owned());
+        let index = Index::build(vec![document], NonZeroUsize::MIN, &Progress::hidden());
+        let mut out = Vec::new();
+        let query = Query::Word("free".to_owned());
+        let mut report = Report::new(&index, Style::plain(), 3, &mut out);
+        report.answer(&query).expect("memory takes it");
+        let page = String::from_utf8(out).expect("pages are UTF-8");
+        assert!(
+            page.contains(&format!("  {name}:1\n      a free list\n")),
+            "{page}"
+        );
     }
 
     #[test]
