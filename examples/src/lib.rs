@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  bin/wordgraph   options, interactive mode, exit status
-//!  report          the pages a person reads
+//!  report          the pages a person reads;  layout: what fits into a line
 //!  query           WORD, PREFIX*, FROM..TO and their answers
 //!  index           workers build parts, one thread merges them
 //!  graph           who stands next to whom, how often, how far apart
@@ -22,6 +22,7 @@
 pub mod corpus;
 pub mod graph;
 pub mod index;
+mod layout;
 pub mod memory;
 pub mod png;
 pub mod progress;
