@@ -336,7 +336,6 @@ impl ArenaLists {
     }
 }
 
-#[cfg(not(loom))]
 mod inspect {
     //! What statistics and checks look at.
 
