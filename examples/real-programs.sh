@@ -60,6 +60,14 @@ published() {
     -name "$1-$2" -print -quit 2>/dev/null || true
 }
 
+# The folders of the libraries that the programs are built from, as far as cargo
+# has brought them: a large input that is the same in every run.
+libraries() {
+  cat "$sources"/*/Cargo.lock |
+    awk -F'"' '/^name = / { name = $2 } /^version = / { print name, $2 }' | sort -u |
+    while read -r name version; do published "$name" "$version"; done
+}
+
 # Puts PyMalloc into a copy of the sources of NAME.
 patch_in() {
   local name=$1 main
@@ -143,20 +151,25 @@ compare() {
 megabytes() { awk -v kib="$1" 'BEGIN { print kib * 1024 / 1e6 }'; }
 
 run_ripgrep() {
+  local -a folders
+  mapfile -t folders < <(libraries)
   local own=(benches cyclegc examples loom-tests pymalloc Cargo.toml)
   compare ripgrep "words in this repository" cat --sort path -n -i 'alloc|free' "${own[@]}"
   compare ripgrep "the same, several threads" sort -n -i 'alloc|free' "${own[@]}"
-  compare ripgrep "Unicode words in three programs" cat --sort path --no-ignore -c '\b\w+ing\b' \
+  compare ripgrep "Unicode words, three programs" cat --sort path --no-ignore -c '\b\w+ing\b' \
     "$sources"
   # shellcheck disable=SC2016 # these are ripgrep's variables
-  compare ripgrep "captures and replacement" sort --no-ignore -o -N \
-    'fn (?P<name>\w+)\((?P<arguments>[^)]*)\)' -r '$name takes $arguments' "$sources"
+  compare ripgrep "captures, ${#folders[@]} libraries" sort --no-ignore -o -n \
+    'fn (?P<name>\w+)\((?P<arguments>[^)]*)\)' -r '$name takes $arguments' "${folders[@]}"
 }
 
 run_tokei() {
+  local -a folders
+  mapfile -t folders < <(libraries)
   compare tokei "this repository, file by file" sort --columns 160 --files --no-ignore \
     benches cyclegc examples loom-tests pymalloc
   compare tokei "sources of three programs" sort --columns 160 --files --no-ignore "$sources"
+  compare tokei "${#folders[@]} libraries" cat --sort code --no-ignore "${folders[@]}"
 }
 
 run_oxipng() {
