@@ -55,9 +55,7 @@ pub(crate) struct ArenaLists {
     unmade: usize,
     dirty_bytes: usize,
     used_bytes: usize,
-    /// Bytes of free pools that are out to be given back.
-    bytes_out: usize,
-    /// Bytes that were ever given back.
+    /// Bytes that were ever given back, in runs that held a resident pool.
     pub(crate) given_back: usize,
     pub(crate) counters: Counters,
 }
@@ -130,12 +128,10 @@ impl Arenas {
         lists.place(arena);
         while let Some(wash) = lists.take_excess(arena) {
             drop(lists);
-            let clean = wash.give_back();
+            let bytes = wash.give_back();
             lists = self.lock();
-            lists.put_back(&wash, clean);
-            if !clean {
-                break;
-            }
+            lists.given_back += bytes;
+            lists.put_back(&wash, 0);
         }
     }
 
@@ -146,8 +142,8 @@ impl Arenas {
         while let Some(current) = region {
             for arena in lists.arenas_of(current) {
                 if let Some(wash) = lists.take_dirty(arena) {
-                    let clean = wash.give_back();
-                    lists.put_back(&wash, clean);
+                    lists.given_back += wash.give_back();
+                    lists.put_back(&wash, 0);
                 }
             }
             region = current.previous();
@@ -155,13 +151,33 @@ impl Arenas {
     }
 }
 
+#[cfg(not(loom))]
+impl Arenas {
+    /// Puts back what other threads had out when this process was forked.
+    pub(crate) fn recover(&self) {
+        let mut lists = self.lock();
+        let mut region = lists.region;
+        while let Some(current) = region {
+            for arena in lists.arenas_of(current).filter(|arena| arena.out() != 0) {
+                let bits = arena.out();
+                lists.put_back(&Wash { arena, bits }, bits);
+            }
+            region = current.previous();
+        }
+    }
+}
+
 impl Wash {
-    fn give_back(&self) -> bool {
-        self.arena.runs(self.bits).all(|(offset, bytes)| {
+    /// Gives the pools back; how many bytes. Where the system refuses, because the
+    /// memory is locked, or its pages are larger than the pools, nothing can be done, and
+    /// the pools count as clean all the same, so that it is not asked again and again.
+    fn give_back(&self) -> usize {
+        let given = self.arena.runs(self.bits).filter(|&(offset, bytes)| {
             let start = self.arena.base().wrapping_add(offset);
             // SAFETY: the pools are empty, and out of the arena: nobody knows them.
             unsafe { os::discard(start, bytes) }
-        })
+        });
+        given.map(|(_, bytes)| bytes).sum()
     }
 }
 
@@ -176,7 +192,6 @@ impl ArenaLists {
             unmade: 0,
             dirty_bytes: 0,
             used_bytes: 0,
-            bytes_out: 0,
             given_back: 0,
             counters: Counters {
                 total: 0,
@@ -305,23 +320,19 @@ impl ArenaLists {
             arena.dirty()
         };
         self.dirty_bytes -= arena.dirty_bytes();
-        self.given_back += arena.dirty_bytes();
+
         arena.take_out(bits);
-        self.bytes_out += bits.count_ones() as usize * arena.kind().pool_size();
         self.place(arena);
         Some(Wash { arena, bits })
     }
 
-    /// Takes back what was out.
-    fn put_back(&mut self, wash: &Wash, clean: bool) {
+    /// Takes back what was out; some of it may be dirty.
+    fn put_back(&mut self, wash: &Wash, dirty: u16) {
         let arena = wash.arena;
         self.unplace(arena);
         let dirty_before = arena.dirty_bytes();
-        arena.put_back(wash.bits, clean);
-        self.bytes_out -= wash.bits.count_ones() as usize * arena.kind().pool_size();
-        let dirtied = arena.dirty_bytes() - dirty_before;
-        self.dirty_bytes += dirtied;
-        self.given_back = self.given_back.saturating_sub(dirtied);
+        arena.put_back(wash.bits, dirty);
+        self.dirty_bytes += arena.dirty_bytes() - dirty_before;
         if arena.is_empty() && arena.dirty() == 0 {
             self.counters.reclaimed += 1;
             self.counters.current -= 1;
@@ -361,11 +372,6 @@ mod inspect {
         /// Bytes of the pools handed out.
         pub(crate) fn used_bytes(&self) -> usize {
             self.used_bytes
-        }
-
-        /// Bytes of free pools that are out to be given back.
-        pub(crate) fn bytes_out(&self) -> usize {
-            self.bytes_out
         }
 
         /// How many arenas are on lists; `None` if one is on the wrong list.

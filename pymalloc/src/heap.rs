@@ -43,7 +43,7 @@ const CARVE_BYTES: usize = 1 << 10;
 /// A class is borrowed for in steps that double from this many bytes ...
 const BORROW_FIRST: usize = 64;
 /// ... to this many; then the thread gets a pool of its own.
-const BORROW_LAST: usize = if cfg!(loom) { 0 } else { 2 << 10 };
+const BORROW_LAST: usize = if cfg!(loom) { 1 } else { 2 << 10 };
 
 /// A thread that gave back this many bytes more than it fetched is shrinking: its
 /// fronts are emptied and kept short, because a block in a front keeps a whole pool.
@@ -129,7 +129,7 @@ impl Heap {
     pub(crate) fn enlist(&self, shared: &Shared, willing: bool) {
         debug_assert!(self.is_new());
         let member = if willing {
-            shared.registry.enlist(self)
+            shared.registry.enlist()
         } else {
             None
         };
@@ -159,9 +159,19 @@ impl Heap {
             self.given.set(self.given.get().saturating_sub(bytes));
             Some(fetched)
         });
-        taken.map_or(core::ptr::null_mut(), |taken| {
-            front.load(taken, self.front_capacity(class)).cast()
-        })
+        let Some(taken) = taken else {
+            return core::ptr::null_mut();
+        };
+        let block = front.load(taken, self.front_capacity(class));
+        self.note_cached(class);
+        block.cast()
+    }
+
+    /// Tells the registry how many blocks the front has.
+    fn note_cached(&self, class: SizeClass) {
+        if let Some(member) = self.member.get() {
+            member.set_cached(class, self.front(class).len());
+        }
     }
 
     /// How long a front's list may become.
@@ -246,6 +256,7 @@ impl Heap {
             self.give_back(shared, class, older.first);
             self.count_given(shared, older.len as usize * class.block_size());
         }
+        self.note_cached(class);
     }
 
     /// Counts bytes given back; empties all fronts when the thread starts to shrink,
@@ -318,6 +329,7 @@ impl Heap {
             if self.state.get() == State::Live {
                 front.open(self.front_capacity(class));
             }
+            self.note_cached(class);
             let mut next = front.pools.first();
             while let Some(pool) = next {
                 next = front.pools.after(pool);
@@ -384,6 +396,7 @@ fn free_remote(shared: &Shared, pool: &'static Pool, chain: Chain) {
                 // SAFETY: a full pool's owner had a mailbox; they are never freed.
                 let home = unsafe { &*pool.home() };
                 if home.post(pool).is_err() {
+                    pool.recount();
                     shared.commons.take_in(&shared.arenas, pool);
                 }
                 return;
@@ -403,23 +416,13 @@ fn free_remote(shared: &Shared, pool: &'static Pool, chain: Chain) {
 mod inspect {
     //! What statistics and checks look at.
 
-    use super::{Block, Front, Heap, SizeClass, State};
+    use super::{Block, Heap, Member, SizeClass, State};
     use crate::pool::Held;
 
     impl Heap {
-        /// The free blocks of a class that lie in a live heap's front; callable from
-        /// any thread while the registry's lock keeps the heap alive.
-        ///
-        /// # Safety
-        /// `heap` is the heap of a member of the registry, whose lock is held.
-        pub(crate) unsafe fn cached(heap: *const Heap, class: SizeClass) -> u32 {
-            // SAFETY: the heap lives as long as its thread is a member.
-            let fronts = unsafe { &raw const (*heap).fronts };
-            let front = fronts.cast::<Front>().wrapping_add(class.index());
-            // SAFETY: the class's number is in bounds; of the front only tallies are
-            // read, which any thread may do.
-            let front: &Front = unsafe { &*front };
-            front.len()
+        /// The thread's record, if it is enlisted.
+        pub(crate) fn member(&self) -> Option<&'static Member> {
+            self.member.get()
         }
 
         /// Whether the thread is enlisted.

@@ -11,9 +11,9 @@
 //! The block starts with its mapping. Mapped sizes are whole pages.
 //!
 //! # Invariants
-//! 1. Every live large block is in the map with the size of its mapping, except
-//!    while `realloc` moves it: then nobody else may use it, and nobody can be given
-//!    an address in it, because it is still mapped.
+//! 1. Every live large block is in the map, and in the sums, with the size of its
+//!    mapping, except while `resize` moves it: then nobody else may use it, and nobody
+//!    can be given an address in it, because it is still mapped.
 //! 2. The cached bytes are at most the limit.
 
 use core::alloc::Layout;
@@ -80,7 +80,7 @@ impl Large {
 
     /// A block; null if memory has run out. All zero if `zeroed`.
     pub(crate) fn alloc(&self, layout: Layout, zeroed: bool) -> *mut u8 {
-        let Some(size) = mapped_size(layout.size()) else {
+        let Some(size) = mapped_size(layout.size().max(1)) else {
             return null_mut();
         };
         // A cached mapping holds old bytes, and any page of it may be out of line
@@ -91,19 +91,29 @@ impl Large {
         } else {
             None
         };
-        let mapping = cached.or_else(|| {
+        let map = || {
             let start = os::map_aligned(size, layout.align())?;
             Some(Mapping { start, size })
-        });
+        };
+        // What is cached is given up before memory is said to have run out.
+        let mapping = cached
+            .or_else(map)
+            .or_else(|| if self.trim() > 0 { map() } else { None });
         let Some(mapping) = mapping else {
             return null_mut();
         };
-        if self.lock().enter(mapping) {
-            mapping.start.as_ptr()
-        } else {
-            // SAFETY: nobody was told of it.
-            unsafe { mapping.unmap() };
-            null_mut()
+        let mut state = self.lock();
+        match state.map.node() {
+            Some(node) => {
+                state.enter(node, mapping);
+                mapping.start.as_ptr()
+            }
+            None => {
+                drop(state);
+                // SAFETY: nobody was told of it.
+                unsafe { mapping.unmap() };
+                null_mut()
+            }
         }
     }
 
@@ -113,7 +123,7 @@ impl Large {
     /// `block` is a live large block, the caller's.
     pub(crate) unsafe fn dealloc(&self, block: NonNull<u8>) {
         let mut state = self.lock();
-        let Some(node) = state.map.remove(block.addr().get()) else {
+        let Some(node) = state.leave(block) else {
             debug_assert!(false, "not a large block: {block:?}");
             return;
         };
@@ -122,8 +132,6 @@ impl Large {
             size: node.size(),
         };
         state.map.put_idle(node);
-        state.count -= 1;
-        state.bytes -= mapping.size;
         let mut excess = state.cache.put(mapping);
         while let Some(mapping) = excess {
             drop(state);
@@ -134,9 +142,10 @@ impl Large {
         }
     }
 
-    /// Makes a block `new_size` bytes long, at another address if need be; null, and
-    /// the block unchanged, if memory has run out. The alignment must be no more than
-    /// a page of any kernel.
+    /// Makes a block `new_size` bytes long by moving its pages, at another address if
+    /// need be; null, and the block unchanged, if the kernel refuses: memory has run
+    /// out, or the program has given parts of the block properties of their own
+    /// (`mlock`, `madvise`). The alignment must be no more than a page of any kernel.
     ///
     /// # Safety
     /// `block` is a live large block, the caller's.
@@ -144,7 +153,7 @@ impl Large {
         let Some(size) = mapped_size(new_size) else {
             return null_mut();
         };
-        let state = self.lock();
+        let mut state = self.lock();
         let Some(node) = state.map.find(block.addr().get()) else {
             debug_assert!(false, "not a large block: {block:?}");
             return null_mut();
@@ -153,15 +162,24 @@ impl Large {
         if size <= old && old - size <= old / 8 {
             return block.as_ptr();
         }
-        state.map.remove(block.addr().get());
+        state.leave(block);
         drop(state);
-        // SAFETY: a block is one mapping; it is the caller's.
+        // SAFETY: a block is a mapping; it is the caller's.
         let moved = unsafe { os::remap(block, old, size) };
-        let (start, now) = moved.map_or((block, old), |start| (start, size));
-        let mut state = self.lock();
-        state.map.insert(node, start.addr().get(), now);
-        state.bytes = state.bytes - old + now;
-        moved.map_or(null_mut(), NonNull::as_ptr)
+        let now = moved.map_or(
+            Mapping {
+                start: block,
+                size: old,
+            },
+            |start| Mapping { start, size },
+        );
+        self.lock().enter(node, now);
+        match moved {
+            Some(start) => start.as_ptr(),
+            // Longer than it need be is no failure.
+            None if size <= old => block.as_ptr(),
+            None => null_mut(),
+        }
     }
 
     /// The size of the block that `addr` lies in.
@@ -184,16 +202,20 @@ impl Large {
 }
 
 impl State {
-    /// Enters a new block; false if there is no memory for its record.
-    fn enter(&mut self, mapping: Mapping) -> bool {
-        let Some(node) = self.map.node() else {
-            return false;
-        };
-        let addr = mapping.start.addr().get();
-        self.map.insert(node, addr, mapping.size);
+    /// Enters a block, by a node that is in no map.
+    fn enter(&mut self, node: &'static Node, mapping: Mapping) {
+        self.map
+            .insert(node, mapping.start.addr().get(), mapping.size);
         self.count += 1;
         self.bytes += mapping.size;
-        true
+    }
+
+    /// Takes a block out; its node is in no map then.
+    fn leave(&mut self, block: NonNull<u8>) -> Option<&'static Node> {
+        let node = self.map.remove(block.addr().get())?;
+        self.count -= 1;
+        self.bytes -= node.size();
+        Some(node)
     }
 
     /// Bytes of the freed mappings that are kept.

@@ -30,11 +30,13 @@ impl Node {
         self.size.get()
     }
 
-    fn priority(&self) -> usize {
-        // Fibonacci hashing: addresses differ in their middle bits.
-        self.addr
-            .get()
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize)
+    fn priority(&self) -> u64 {
+        // The steps of SplitMix64: blocks of one size lie at equal distances, which a
+        // hash that is linear in the address would turn into long chains.
+        let mut hash = self.addr.get() as u64;
+        hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        hash ^ (hash >> 31)
     }
 }
 

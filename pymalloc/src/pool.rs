@@ -321,6 +321,20 @@ impl Held {
         });
     }
 
+    /// Counts the free list again. In the child of a fork it may be that of a thread
+    /// that was stopped between a list and its count; no other thread's ever differs.
+    pub(crate) fn recount(self) {
+        let counts = self.0.counts();
+        let mut free = 0;
+        let mut block = self.free_list();
+        while !block.is_null() && free < counts.carved {
+            free += 1;
+            // SAFETY: the list's blocks are held with the pool.
+            block = unsafe { Block::next(block) };
+        }
+        self.set_counts(Counts { free, ..counts });
+    }
+
     /// Puts what came back from other threads on the free list. For the owner,
     /// while the pool is not full; whether there was anything.
     pub(crate) fn collect(self) -> bool {
