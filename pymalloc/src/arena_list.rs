@@ -1,0 +1,414 @@
+//! All arenas: which have free pools, fullest first, and when memory goes back.
+//!
+//! ```text
+//!          usable, by kind and number of free pools
+//!  Small:   [1] ⇄ arena ⇄ arena   [2] ∅   [3] ⇄ arena   ...  [15] ∅
+//!  Middle:  [1] ∅                 [2] ⇄ arena            [3] ∅
+//!              ▲ taken from first                     ▲ drained, in the end empty
+//!
+//!  empty:   dirty ⇄ arena ⇄ arena      resident, within what may be retained
+//!           clean ⇄ arena              given back to the system
+//! ```
+//! New pools come from the fullest arena that has one, so that sparse arenas drain
+//! and can go back: CPython sorts `usable_arenas` by `nfreepools` and finds the place
+//! for an arena by `nfp2lasta` (`obmalloc.c: insert_to_freepool`). Here each number of
+//! free pools has a list of its own, and a bit that says whether it is empty.
+//!
+//! An empty pool stays resident for reuse while all such memory is within
+//! [`RETAIN_BYTES`] plus a part of what is in use; beyond, empty arenas are given back
+//! at once, then runs of pools. So a heap that shrinks and falls silent is small, and
+//! one that breathes makes no system calls. (CPython keeps one empty arena, bpo-37257.)
+//!
+//! # Invariants
+//! 1. An arena with a free pool and a used one is on the list of its number; an empty
+//!    one is on `dirty` or `clean`; a full one, or one out to be given back, on none.
+//! 2. `dirty_bytes` is the sum of the arenas' dirty bytes, `used_bytes` of the pools
+//!    handed out.
+
+use crate::arena::{Arena, Kind, arena_of};
+use crate::arena_map::ArenaMap;
+use crate::config::{ARENA_SIZE, DISCARD_MIN, RETAIN_BYTES, RETAIN_FRACTION};
+use crate::os;
+use crate::pool::Held;
+use crate::region::Region;
+use crate::size_class::SizeClass;
+use crate::sync::{Mutex, MutexGuard, lock};
+
+/// All arenas, and the map of their addresses.
+#[derive(Debug)]
+pub(crate) struct Arenas {
+    lists: Mutex<ArenaLists>,
+    pub(crate) map: ArenaMap,
+}
+
+/// What the arenas' lock guards.
+#[derive(Debug)]
+pub(crate) struct ArenaLists {
+    /// By kind (small, middle) and number of free pools.
+    usable: [[List; 16]; 2],
+    /// Bit `n`: the list of arenas with `n` free pools is not empty.
+    occupied: [u16; 2],
+    dirty: List,
+    clean: List,
+    /// The newest region, and the first of its arenas that was never made.
+    region: Option<Region>,
+    unmade: usize,
+    dirty_bytes: usize,
+    used_bytes: usize,
+    /// Bytes of free pools that are out to be given back.
+    bytes_out: usize,
+    pub(crate) counters: Counters,
+}
+
+/// CPython's arena counters (`_PyObject_DebugMallocStats`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counters {
+    /// Times an arena got memory (`ntimes_arena_allocated`).
+    pub(crate) total: usize,
+    /// Times an arena's memory was given back whole.
+    pub(crate) reclaimed: usize,
+    /// The most that had memory at once (`narenas_highwater`).
+    pub(crate) highwater: usize,
+    /// Those that have memory (`narenas_currently_allocated`).
+    pub(crate) current: usize,
+}
+
+// SAFETY: the arenas are touched by whoever has the lists, that is, by the lock.
+unsafe impl Send for ArenaLists {}
+
+type List = Option<&'static Arena>;
+
+/// Free pools of an arena, out to be given back to the system.
+struct Wash {
+    arena: &'static Arena,
+    bits: u16,
+}
+
+impl Arenas {
+    crate::sync::const_fn! {
+        /// No arenas yet.
+        pub(crate) fn new() -> Self {
+            Self {
+                lists: Mutex::new(ArenaLists::new()),
+                map: ArenaMap::new(),
+            }
+        }
+    }
+
+    /// Locks the lists, for a fork, for statistics and for checks.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ArenaLists> {
+        lock(&self.lists)
+    }
+
+    /// A new pool of this class, held by the caller; `None` if memory has run out.
+    pub(crate) fn take_pool(&self, class: SizeClass) -> Option<Held> {
+        let mut lists = self.lock();
+        let kind = Kind::of(class);
+        let arena = match lists.fullest(kind) {
+            Some(arena) => arena,
+            None => lists.take_empty(kind, &self.map)?,
+        };
+        let (pool, resident) = arena.take_pool(class);
+        lists.dirty_bytes -= resident;
+        lists.used_bytes += kind.pool_size();
+        lists.place(arena);
+        Some(pool)
+    }
+
+    /// Takes back a pool that the caller holds and that is empty; gives memory back
+    /// to the system where more is free than may be retained.
+    pub(crate) fn release_pool(&self, pool: Held) {
+        debug_assert!(pool.is_empty() && !pool.is_listed());
+        let mut lists = self.lock();
+        let arena = arena_of(pool);
+        lists.unplace(arena);
+        arena.put_pool(pool);
+        lists.dirty_bytes += arena.kind().pool_size();
+        lists.used_bytes -= arena.kind().pool_size();
+        lists.place(arena);
+        while let Some(wash) = lists.take_excess(arena) {
+            drop(lists);
+            let clean = wash.give_back();
+            lists = self.lock();
+            lists.put_back(&wash, clean);
+            if !clean {
+                break;
+            }
+        }
+    }
+
+    /// Gives every empty pool's memory back; how many bytes.
+    pub(crate) fn trim(&self) -> usize {
+        let mut lists = self.lock();
+        let before = lists.dirty_bytes;
+        let mut region = lists.region;
+        while let Some(current) = region {
+            for arena in lists.arenas_of(current) {
+                if let Some(wash) = lists.take_dirty(arena) {
+                    let clean = wash.give_back();
+                    lists.put_back(&wash, clean);
+                }
+            }
+            region = current.previous();
+        }
+        before - lists.dirty_bytes
+    }
+}
+
+impl Wash {
+    fn give_back(&self) -> bool {
+        self.arena.runs(self.bits).all(|(offset, bytes)| {
+            let start = self.arena.base().wrapping_add(offset);
+            // SAFETY: the pools are empty, and out of the arena: nobody knows them.
+            unsafe { os::discard(start, bytes) }
+        })
+    }
+}
+
+impl ArenaLists {
+    const fn new() -> Self {
+        Self {
+            usable: [[None; 16]; 2],
+            occupied: [0; 2],
+            dirty: None,
+            clean: None,
+            region: None,
+            unmade: 0,
+            dirty_bytes: 0,
+            used_bytes: 0,
+            bytes_out: 0,
+            counters: Counters {
+                total: 0,
+                reclaimed: 0,
+                highwater: 0,
+                current: 0,
+            },
+        }
+    }
+
+    /// The arena of this kind with the fewest free pools, taken off its list.
+    fn fullest(&mut self, kind: Kind) -> Option<&'static Arena> {
+        if kind == Kind::Whole {
+            return None;
+        }
+        let fewest = self.occupied[kind as usize].trailing_zeros() as usize;
+        let arena = *self.usable[kind as usize].get(fewest)?;
+        arena.inspect(|arena| self.unplace(arena))
+    }
+
+    /// An empty arena, given to this kind: a resident one, one whose memory was
+    /// given back, or a new one.
+    fn take_empty(&mut self, kind: Kind, map: &ArenaMap) -> Option<&'static Arena> {
+        let arena = if let Some(arena) = self.dirty {
+            remove(&mut self.dirty, arena);
+            arena
+        } else {
+            let arena = match self.clean {
+                Some(arena) => {
+                    remove(&mut self.clean, arena);
+                    arena
+                }
+                None => self.make_arena(map)?,
+            };
+            self.counters.total += 1;
+            self.counters.current += 1;
+            self.counters.highwater = self.counters.highwater.max(self.counters.current);
+            arena
+        };
+        self.dirty_bytes -= arena.dirty_bytes();
+        arena.set_kind(kind);
+        self.dirty_bytes += arena.dirty_bytes();
+        Some(arena)
+    }
+
+    fn make_arena(&mut self, map: &ArenaMap) -> Option<&'static Arena> {
+        let region = match self.region {
+            Some(region) if region.usable().contains(&self.unmade) => region,
+            _ => {
+                let region = Region::reserve(self.region)?;
+                map.insert(region);
+                self.region = Some(region);
+                self.unmade = region.usable().start;
+                region
+            }
+        };
+        // SAFETY: the number is usable, and numbers only go up.
+        let arena = unsafe { region.make_arena(self.unmade) };
+        self.unmade += 1;
+        Some(arena)
+    }
+
+    /// The list for an arena in its present state; `None` for a full one.
+    fn list_of(&mut self, arena: &Arena) -> Option<&mut List> {
+        if arena.free_count() == 0 {
+            None
+        } else if !arena.is_empty() {
+            Some(&mut self.usable[arena.kind() as usize][arena.free_count() as usize])
+        } else if arena.dirty_bytes() > 0 {
+            Some(&mut self.dirty)
+        } else {
+            Some(&mut self.clean)
+        }
+    }
+
+    /// Puts an arena on the list where its state wants it (invariant 1).
+    fn place(&mut self, arena: &'static Arena) {
+        if let Some(list) = self.list_of(arena) {
+            push(list, arena);
+            self.mark(arena, true);
+        }
+    }
+
+    /// Takes an arena off that list, before its state changes.
+    fn unplace(&mut self, arena: &'static Arena) {
+        if let Some(list) = self.list_of(arena) {
+            remove(list, arena);
+            let occupied = list.is_some();
+            self.mark(arena, occupied);
+        }
+    }
+
+    fn mark(&mut self, arena: &Arena, occupied: bool) {
+        if !arena.is_empty() {
+            let bit = 1 << arena.free_count();
+            let bits = &mut self.occupied[arena.kind() as usize];
+            *bits = if occupied { *bits | bit } else { *bits & !bit };
+        }
+    }
+
+    /// What must be given back for the free, resident memory to be within bounds:
+    /// an empty arena, or, if there is none, enough of `arena`'s free pools.
+    fn take_excess(&mut self, arena: &'static Arena) -> Option<Wash> {
+        if self.dirty_bytes <= RETAIN_BYTES + self.used_bytes / RETAIN_FRACTION {
+            None
+        } else if let Some(empty) = self.dirty {
+            self.take_dirty(empty)
+        } else if arena.dirty_bytes() >= DISCARD_MIN {
+            self.take_dirty(arena)
+        } else {
+            None
+        }
+    }
+
+    /// Takes an arena's free, resident pools out; all of it if it is empty.
+    fn take_dirty(&mut self, arena: &'static Arena) -> Option<Wash> {
+        if arena.dirty() == 0 {
+            return None;
+        }
+        self.unplace(arena);
+        let bits = if arena.is_empty() {
+            arena.kind().all()
+        } else {
+            arena.dirty()
+        };
+        self.dirty_bytes -= arena.dirty_bytes();
+        arena.take_out(bits);
+        self.bytes_out += bits.count_ones() as usize * arena.kind().pool_size();
+        self.place(arena);
+        Some(Wash { arena, bits })
+    }
+
+    /// Takes back what was out.
+    fn put_back(&mut self, wash: &Wash, clean: bool) {
+        let arena = wash.arena;
+        self.unplace(arena);
+        let dirty_before = arena.dirty_bytes();
+        arena.put_back(wash.bits, clean);
+        self.bytes_out -= wash.bits.count_ones() as usize * arena.kind().pool_size();
+        self.dirty_bytes += arena.dirty_bytes() - dirty_before;
+        if arena.is_empty() && arena.dirty() == 0 {
+            self.counters.reclaimed += 1;
+            self.counters.current -= 1;
+        }
+        self.place(arena);
+    }
+
+    /// The arenas of a region that have been made.
+    pub(crate) fn arenas_of(&self, region: Region) -> impl Iterator<Item = &'static Arena> + use<> {
+        let newest = self.region.is_some_and(|newest| newest.addr() == region.addr());
+        let usable = region.usable();
+        let end = if newest { self.unmade } else { usable.end };
+        // SAFETY: arenas are made in the order of their numbers, all of a region
+        // before the next region is reserved.
+        (usable.start..end).map(move |index| unsafe { &*region.arena_address(index) })
+    }
+}
+
+#[cfg(not(loom))]
+mod inspect {
+    //! What statistics and checks look at.
+
+    use super::{Arena, ArenaLists, Region};
+
+    impl ArenaLists {
+        /// The newest region; each knows the one before.
+        pub(crate) fn newest_region(&self) -> Option<Region> {
+            self.region
+        }
+
+        /// Bytes of free pools that may be resident.
+        pub(crate) fn dirty_bytes(&self) -> usize {
+            self.dirty_bytes
+        }
+
+        /// Bytes of the pools handed out.
+        pub(crate) fn used_bytes(&self) -> usize {
+            self.used_bytes
+        }
+
+        /// Bytes of free pools that are out to be given back.
+        pub(crate) fn bytes_out(&self) -> usize {
+            self.bytes_out
+        }
+
+        /// How many arenas are on lists; `None` if one is on the wrong list.
+        pub(crate) fn count_listed(&self) -> Option<usize> {
+            let mut count = 0;
+            let mut walk = |list: super::List, belongs: &dyn Fn(&Arena) -> bool| {
+                let arenas = core::iter::successors(list, |arena| arena.next.get());
+                for arena in arenas {
+                    count += 1;
+                    if !belongs(arena) {
+                        return false;
+                    }
+                }
+                true
+            };
+            let mut sound = walk(self.dirty, &|arena| arena.is_empty() && arena.dirty() != 0)
+                && walk(self.clean, &|arena| arena.is_empty() && arena.dirty() == 0);
+            for (kind, (lists, bits)) in self.usable.iter().zip(self.occupied).enumerate() {
+                for (free, list) in lists.iter().enumerate() {
+                    sound = sound
+                        && list.is_some() == (bits >> free & 1 == 1)
+                        && walk(*list, &|arena| {
+                            !arena.is_empty()
+                                && arena.kind() as usize == kind
+                                && arena.free_count() as usize == free
+                        });
+                }
+            }
+            sound.then_some(count)
+        }
+    }
+}
+
+fn push(list: &mut List, arena: &'static Arena) {
+    arena.prev.set(None);
+    arena.next.set(*list);
+    if let Some(second) = *list {
+        second.prev.set(Some(arena));
+    }
+    *list = Some(arena);
+}
+
+fn remove(list: &mut List, arena: &'static Arena) {
+    match arena.prev.get() {
+        Some(before) => before.next.set(arena.next.get()),
+        None => *list = arena.next.get(),
+    }
+    if let Some(after) = arena.next.get() {
+        after.prev.set(arena.prev.get());
+    }
+}
+
+const _: () = assert!(RETAIN_BYTES.is_multiple_of(ARENA_SIZE));

@@ -1,0 +1,162 @@
+//! A thread's front for one size class: the free blocks at hand.
+//!
+//! ```text
+//!   alloc pops             free pushes
+//!        ▲                      │
+//!        └────── current ◀──────┘        room = capacity - length
+//!                  │  ▲
+//!   current is at  │  │ current is
+//!   capacity       ▼  │ empty
+//!                 older ──▶ back to the pools, when another list comes
+//! ```
+//! Two lists, so that neither a run of frees nor a run of allocations that starts
+//! anywhere goes to the pools before a whole list is used up. A list that came from a
+//! pool may be longer than the capacity; `room` is negative then.
+//!
+//! A block in a front belongs to no pool's free list, whoever owns the pool: a free
+//! asks nothing, and blocks of other threads' pools are used again here first. They go
+//! home in runs (heap.rs).
+//!
+//! # Invariants
+//! 1. `room = capacity - length of current`, for the heap of a live thread; `room`
+//!    and both lists are 0 and empty before a thread's first allocation and after its
+//!    exit, so that the first step of either kind takes the slow way.
+//!
+//! # Access
+//! The thread alone; `room` and `older_len` are read for statistics.
+
+use core::cell::Cell;
+use core::ptr::null_mut;
+
+use crate::block::Block;
+use crate::pool_list::PoolList;
+use crate::remote_free::Taken;
+use crate::size_class::SizeClass;
+use crate::sync::Tally;
+
+/// The front, and the pools the thread owns of this class.
+#[derive(Debug)]
+pub(crate) struct Front {
+    current: Cell<*mut Block>,
+    /// As an `i32`.
+    room: Tally,
+    older_len: Tally,
+    older: Cell<*mut Block>,
+    /// Pools that have, or may have, free blocks (CPython `usedpools`).
+    pub(crate) pools: PoolList,
+    /// How many times blocks were borrowed from the commons.
+    pub(crate) appetite: Cell<u8>,
+}
+
+#[cfg(not(loom))]
+static_assertions::const_assert_eq!(size_of::<Front>(), 40);
+
+impl Front {
+    crate::sync::const_fn! {
+        /// A front with no room and no blocks.
+        pub(crate) fn new() -> Self {
+            Self {
+                current: Cell::new(null_mut()),
+                room: Tally::new(0),
+                older_len: Tally::new(0),
+                older: Cell::new(null_mut()),
+                pools: PoolList::new(),
+                appetite: Cell::new(0),
+            }
+        }
+    }
+
+    /// Takes a block; null if there is none.
+    #[inline(always)]
+    pub(crate) fn pop(&self) -> *mut Block {
+        let block = self.current.get();
+        if !block.is_null() {
+            // SAFETY: the front's blocks are the thread's.
+            self.current.set(unsafe { Block::next(block) });
+            self.room.set(self.room.get().wrapping_add(1));
+        }
+        block
+    }
+
+    /// Adds a block; false if the list is now over its capacity and must be rotated.
+    ///
+    /// # Safety
+    /// The caller gives up the block, which is of the front's class.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) unsafe fn push(&self, block: *mut Block) -> bool {
+        // SAFETY: the caller's block until now.
+        unsafe { Block::set_next(block, self.current.get()) };
+        self.current.set(block);
+        let room = self.room.get().wrapping_sub(1);
+        self.room.set(room);
+        room.cast_signed() >= 0
+    }
+
+    /// Makes room, for a thread that goes live.
+    pub(crate) fn open(&self, class: SizeClass) {
+        self.room
+            .set(self.room.get().wrapping_add(class.front_capacity()));
+    }
+
+    /// Takes both lists out and leaves the front empty, with no room.
+    pub(crate) fn close(&self) -> [*mut Block; 2] {
+        self.room.set(0);
+        self.older_len.set(0);
+        self.appetite.set(0);
+        [
+            self.current.replace(null_mut()),
+            self.older.replace(null_mut()),
+        ]
+    }
+
+    /// Makes a new list the current one, less its first block, which is returned.
+    pub(crate) fn load(&self, taken: Taken, class: SizeClass) -> *mut Block {
+        debug_assert!(self.current.get().is_null());
+        // SAFETY: a taken list has a block, which is the taker's.
+        self.current.set(unsafe { Block::next(taken.first) });
+        let room = class.front_capacity().wrapping_sub(taken.len - 1);
+        self.room.set(room);
+        taken.first
+    }
+
+    /// Takes the older list.
+    pub(crate) fn take_older(&self) -> Option<Taken> {
+        let first = self.older.replace(null_mut());
+        if first.is_null() {
+            return None;
+        }
+        let len = self.older_len.get();
+        self.older_len.set(0);
+        Some(Taken { first, len })
+    }
+
+    /// Makes the current list the older one, which is returned, or null.
+    pub(crate) fn rotate(&self, class: SizeClass) -> *mut Block {
+        let capacity = class.front_capacity();
+        self.older_len.set(capacity.wrapping_sub(self.room.get()));
+        self.room.set(capacity);
+        self.older.replace(self.current.replace(null_mut()))
+    }
+
+    /// How many blocks lie here; of a live thread's front.
+    #[cfg(not(loom))]
+    pub(crate) fn len(&self, class: SizeClass) -> u32 {
+        let current = class.front_capacity().wrapping_sub(self.room.get());
+        current.wrapping_add(self.older_len.get())
+    }
+
+    /// The blocks of both lists, for the thread itself.
+    #[cfg(not(loom))]
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = *mut Block> {
+        [self.current.get(), self.older.get()]
+            .into_iter()
+            .flat_map(|list| {
+                core::iter::successors((!list.is_null()).then_some(list), |block| {
+                    // SAFETY: the front's blocks are the thread's, who calls.
+                    let next = unsafe { Block::next(*block) };
+                    (!next.is_null()).then_some(next)
+                })
+            })
+    }
+}

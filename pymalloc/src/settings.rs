@@ -1,0 +1,100 @@
+//! The environment variables, read when they are first needed.
+//!
+//! | variable | values | default | does |
+//! |---|---|---|---|
+//! | `PYMALLOC_STATS` | `0`, `1` | `0` | prints [`stats`](crate::stats) to standard error when the process exits (CPython `PYTHONMALLOCSTATS`) |
+//! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` multiply by 1024 | `16m` | how much of freed large blocks stays mapped for reuse |
+//!
+//! A value that is none of these gives one line on standard error, and the default.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+use core::num::NonZeroUsize;
+
+use once_cell::race::OnceNonZeroUsize;
+
+use crate::config::LARGE_CACHE_BYTES;
+use crate::os;
+use crate::stderr::Stderr;
+
+/// Whether the table is to be printed at exit.
+pub(crate) fn prints_stats() -> bool {
+    read(c"PYMALLOC_STATS", "0 or 1", "0", |value| match value {
+        b"" | b"0" => Some(false),
+        b"1" => Some(true),
+        _ => None,
+    })
+    .unwrap_or(false)
+}
+
+/// How many bytes of freed large blocks stay mapped.
+pub(crate) fn large_cache_bytes() -> usize {
+    /// The value plus one.
+    static VALUE: OnceNonZeroUsize = OnceNonZeroUsize::new();
+    let init = || {
+        let allowed = "a number of bytes such as 0, 65536, 512k, 16m or 1g";
+        let bytes = read(c"PYMALLOC_LARGE_CACHE", allowed, "16m", parse_bytes);
+        NonZeroUsize::MIN.saturating_add(bytes.unwrap_or(LARGE_CACHE_BYTES))
+    };
+    VALUE.get_or_init(init).get() - 1
+}
+
+/// The value of a variable; `None`, and a line on standard error, if it is not
+/// `allowed`; `None` if it is not set.
+fn read<T>(
+    name: &CStr,
+    allowed: &str,
+    default: &str,
+    parse: impl FnOnce(&[u8]) -> Option<T>,
+) -> Option<T> {
+    let value = os::env(name)?;
+    let parsed = parse(value);
+    if parsed.is_none() {
+        let name = name.to_str().unwrap_or_default();
+        // Errors of standard error cannot be reported.
+        let _ = writeln!(
+            Stderr::new(),
+            "pymalloc: {name}={} is not {allowed}; using {default}",
+            value.escape_ascii()
+        );
+    }
+    parsed
+}
+
+fn parse_bytes(value: &[u8]) -> Option<usize> {
+    let (digits, shift) = match value.split_last()? {
+        (b'k' | b'K', digits) => (digits, 10),
+        (b'm' | b'M', digits) => (digits, 20),
+        (b'g' | b'G', digits) => (digits, 30),
+        _ => (value, 0),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: usize = str::from_utf8(digits).ok()?.parse().ok()?;
+    number.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_documented() {
+        let cases: [(&[u8], Option<usize>); 10] = [
+            (b"0", Some(0)),
+            (b"65536", Some(65536)),
+            (b"512k", Some(512 << 10)),
+            (b"16M", Some(16 << 20)),
+            (b"1g", Some(1 << 30)),
+            (b"", None),
+            (b"m", None),
+            (b"-1", None),
+            (b"+1", None),
+            (b"99999999999999999999g", None),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(parse_bytes(text), bytes, "{}", text.escape_ascii());
+        }
+    }
+}
