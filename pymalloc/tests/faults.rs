@@ -13,7 +13,7 @@ use std::io::Write;
 
 use model::{Model, Op, Pattern, THREAD_COUNT};
 use pymalloc::{PyMalloc, fault};
-use support::{Child, Random, alone, assert_heap_is_sound, in_child};
+use support::{Child, Random, alone, assert_heap_is_sound, bytes_in_use, in_child};
 
 static SUBJECT: PyMalloc = PyMalloc;
 
@@ -99,94 +99,99 @@ fn every_request_of_a_fresh_process_may_fail() {
         writeln!(std::io::stderr(), "nulls={nulls}").expect("stderr");
         return;
     }
-    let _alone = alone();
-    assert_every_request_may_fail(|n| {
-        let said = Child::of(TEST, &n.to_string()).stderr();
-        let nulls = said.trim().strip_prefix("nulls=").expect("a count");
-        nulls.parse().expect("a number")
+    alone(|| {
+        assert_every_request_may_fail(|n| {
+            let said = Child::of(TEST, &n.to_string()).stderr();
+            let nulls = said.trim().strip_prefix("nulls=").expect("a count");
+            nulls.parse().expect("a number")
+        });
     });
 }
 
 #[test]
 fn every_request_of_three_fresh_threads_may_fail() {
-    let _alone = alone();
-    assert_every_request_may_fail(|n| {
-        pymalloc::trim();
-        fail_then_recover(n, THREAD_COUNT)
+    alone(|| {
+        assert_every_request_may_fail(|n| {
+            pymalloc::trim();
+            fail_then_recover(n, THREAD_COUNT)
+        });
     });
 }
 
 #[test]
 fn every_request_of_a_warm_process_may_fail() {
-    let _alone = alone();
-    assert_every_request_may_fail(|n| {
-        let in_use = pymalloc::stats().bytes_in_use;
-        pymalloc::trim();
-        let nulls = fail_then_recover(n, 1);
-        assert_eq!(pymalloc::stats().bytes_in_use, in_use, "at {n}");
-        nulls
+    alone(|| {
+        assert_every_request_may_fail(|n| {
+            let in_use = bytes_in_use();
+            pymalloc::trim();
+            let nulls = fail_then_recover(n, 1);
+            assert_eq!(bytes_in_use(), in_use, "at {n}");
+            nulls
+        });
     });
 }
 
 #[test]
 fn growth_that_fails_keeps_the_block_and_works_later() {
-    let _alone = alone();
-    for (old_size, new_size) in [
-        (400, 70_000),
-        (60_000, 1 << 20),
-        (70_000, 9 << 20),
-        (1 << 20, 64 << 20),
-    ] {
-        for align in [8, 64, 1 << 13, 1 << 17] {
-            let layout = Layout::from_size_align(old_size, align).expect("a legal layout");
-            pymalloc::trim();
-            // SAFETY: the layout is not empty.
-            let block = unsafe { SUBJECT.alloc(layout) };
-            assert!(!block.is_null());
-            let pattern = Pattern::of(new_size as u64);
-            pattern.fill(block, old_size);
+    alone(|| {
+        for (old_size, new_size) in [
+            (400, 70_000),
+            (60_000, 1 << 20),
+            (70_000, 9 << 20),
+            (1 << 20, 64 << 20),
+        ] {
+            for align in [8, 64, 1 << 13, 1 << 17] {
+                let layout = Layout::from_size_align(old_size, align).expect("a legal layout");
+                pymalloc::trim();
+                // SAFETY: the layout is not empty.
+                let block = unsafe { SUBJECT.alloc(layout) };
+                assert!(!block.is_null());
+                let pattern = Pattern::of(new_size as u64);
+                pattern.fill(block, old_size);
 
-            fault::fail_at(1);
-            // SAFETY: the block is live; the new size is legal.
-            let moved = unsafe { SUBJECT.realloc(block, layout, new_size) };
-            fault::clear();
-            assert!(moved.is_null(), "{layout:?} to {new_size}");
-            assert!(pattern.is_at(block, old_size));
-            assert_heap_is_sound();
+                fault::fail_at(1);
+                // SAFETY: the block is live; the new size is legal.
+                let moved = unsafe { SUBJECT.realloc(block, layout, new_size) };
+                fault::clear();
+                assert!(moved.is_null(), "{layout:?} to {new_size}");
+                assert!(pattern.is_at(block, old_size));
+                assert_heap_is_sound();
 
-            // SAFETY: a failed realloc leaves the block live.
-            let moved = unsafe { SUBJECT.realloc(block, layout, new_size) };
-            assert!(!moved.is_null(), "{layout:?} to {new_size}");
-            assert!(pattern.is_at(moved, old_size));
-            let layout = Layout::from_size_align(new_size, align).expect("a legal layout");
-            // SAFETY: the block is live, under its new layout.
-            unsafe { SUBJECT.dealloc(moved, layout) };
+                // SAFETY: a failed realloc leaves the block live.
+                let moved = unsafe { SUBJECT.realloc(block, layout, new_size) };
+                assert!(!moved.is_null(), "{layout:?} to {new_size}");
+                assert!(pattern.is_at(moved, old_size));
+                let layout = Layout::from_size_align(new_size, align).expect("a legal layout");
+                // SAFETY: the block is live, under its new layout.
+                unsafe { SUBJECT.dealloc(moved, layout) };
+            }
         }
-    }
-    assert_heap_is_sound();
+        assert_heap_is_sound();
+    });
 }
 
 #[test]
 fn frees_shrinks_and_trims_need_no_pages() {
-    let _alone = alone();
-    let mut model = Model::new(&SUBJECT);
-    for op in sequence(4, 1) {
-        if matches!(op, Op::Alloc { .. }) {
-            model.apply(op);
+    alone(|| {
+        let mut model = Model::new(&SUBJECT);
+        for op in sequence(4, 1) {
+            if matches!(op, Op::Alloc { .. }) {
+                model.apply(op);
+            }
         }
-    }
-    fault::fail_at(1);
-    // Null would be an error here: the model does not tolerate it.
-    for pick in 0..40 {
-        model.apply(Op::Realloc {
-            thread: 0,
-            pick: pick * 7,
-            new_size: 0,
-        });
-    }
-    pymalloc::trim();
-    model.finish();
-    pymalloc::trim();
-    fault::clear();
-    assert_heap_is_sound();
+        fault::fail_at(1);
+        // Null would be an error here: the model does not tolerate it.
+        for pick in 0..40 {
+            model.apply(Op::Realloc {
+                thread: 0,
+                pick: pick * 7,
+                new_size: 0,
+            });
+        }
+        pymalloc::trim();
+        model.finish();
+        pymalloc::trim();
+        fault::clear();
+        assert_heap_is_sound();
+    });
 }

@@ -102,28 +102,30 @@ fn live_in_child(inherited: Vec<Vec<u8>>) {
 
 #[test]
 fn the_child_allocates_frees_and_starts_a_thread() {
-    let _alone = alone();
-    let inherited: Vec<Vec<u8>> = [1, 24, 512, 513, 9_000, 65_537, 300_000]
-        .map(|len: usize| vec![len as u8; len])
-        .into();
-    let in_child = inherited.clone();
-    fork_and_wait(move || live_in_child(in_child));
-    // The child's writes and frees are its own.
-    inherited.iter().for_each(|block| check(block));
-    exercise(4);
-    assert_heap_is_sound();
+    alone(|| {
+        let inherited: Vec<Vec<u8>> = [1, 24, 512, 513, 9_000, 65_537, 300_000]
+            .map(|len: usize| vec![len as u8; len])
+            .into();
+        let in_child = inherited.clone();
+        fork_and_wait(move || live_in_child(in_child));
+        // The child's writes and frees are its own.
+        inherited.iter().for_each(|block| check(block));
+        exercise(4);
+        assert_heap_is_sound();
+    });
 }
 
 #[test]
 fn a_grandchild_allocates_too() {
-    let _alone = alone();
-    fork_and_wait(|| {
-        exercise(5);
-        fork_and_wait(|| live_in_child(vec![vec![24; 24]]));
-        exercise(6);
+    alone(|| {
+        fork_and_wait(|| {
+            exercise(5);
+            fork_and_wait(|| live_in_child(vec![vec![24; 24]]));
+            exercise(6);
+            assert_heap_is_sound();
+        });
         assert_heap_is_sound();
     });
-    assert_heap_is_sound();
 }
 
 /// Allocates and frees until told to stop; hands every 16th block over.
@@ -150,30 +152,31 @@ fn take_some(blocks: &Receiver<Vec<u8>>) -> Vec<Vec<u8>> {
 #[test]
 fn a_hundred_forks_under_load_all_live() {
     const FORKS: usize = 100;
-    let _alone = alone();
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(256);
-        for seed in 0..3 {
-            let (sender, stop) = (sender.clone(), &stop);
-            scope.spawn(move || churn(seed, stop, &sender));
-        }
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            // The churning threads work from the first fork to the last.
-            let first = receiver.recv().expect("three threads send");
-            check(&first);
-            for _ in 0..FORKS {
-                let inherited = take_some(&receiver);
-                let copy = inherited.clone();
-                fork_and_wait(|| live_in_child(inherited));
-                exercise(7);
-                copy.iter().for_each(|block| check(block));
+    alone(|| {
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(256);
+            for seed in 0..3 {
+                let (sender, stop) = (sender.clone(), &stop);
+                scope.spawn(move || churn(seed, stop, &sender));
             }
-        }));
-        stop.store(true, Ordering::Relaxed);
-        if let Err(panic) = outcome {
-            std::panic::resume_unwind(panic);
-        }
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                // The churning threads work from the first fork to the last.
+                let first = receiver.recv().expect("three threads send");
+                check(&first);
+                for _ in 0..FORKS {
+                    let inherited = take_some(&receiver);
+                    let copy = inherited.clone();
+                    fork_and_wait(|| live_in_child(inherited));
+                    exercise(7);
+                    copy.iter().for_each(|block| check(block));
+                }
+            }));
+            stop.store(true, Ordering::Relaxed);
+            if let Err(panic) = outcome {
+                std::panic::resume_unwind(panic);
+            }
+        });
+        assert_heap_is_sound();
     });
-    assert_heap_is_sound();
 }

@@ -12,7 +12,7 @@ use std::alloc::{GlobalAlloc, Layout};
 
 use model::Pattern;
 use pymalloc::PyMalloc;
-use support::{Child, Random, alone, assert_heap_is_sound, in_child, mapped_bytes};
+use support::{Child, Random, alone, assert_heap_is_sound, bytes_in_use, in_child, mapped_bytes};
 
 static SUBJECT: PyMalloc = PyMalloc;
 
@@ -100,7 +100,7 @@ fn fill_up(blocks: &mut Vec<Block>, mut next_size: impl FnMut() -> usize) {
 /// The story that every child lives through.
 fn run_out_and_recover(mut next_size: impl FnMut() -> usize) {
     let mut blocks = Vec::with_capacity(ALLOWANCE_BYTES / 32);
-    let in_use = pymalloc::stats().bytes_in_use;
+    let in_use = bytes_in_use();
     limit_address_space((mapped_bytes() + ALLOWANCE_BYTES) as libc::rlim_t);
 
     fill_up(&mut blocks, &mut next_size);
@@ -129,7 +129,7 @@ fn run_out_and_recover(mut next_size: impl FnMut() -> usize) {
         blocks.push(block.expect("the limit is gone"));
     }
     blocks.into_iter().for_each(Block::free);
-    assert_eq!(pymalloc::stats().bytes_in_use, in_use);
+    assert_eq!(bytes_in_use(), in_use);
     assert_heap_is_sound();
 }
 
@@ -138,8 +138,9 @@ fn as_child(test: &str, story: fn()) {
     if in_child(test).is_some() {
         story();
     } else {
-        let _alone = alone();
-        Child::of(test, "limited").stderr();
+        alone(|| {
+            Child::of(test, "limited").stderr();
+        });
     }
 }
 

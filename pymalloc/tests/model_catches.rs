@@ -223,32 +223,34 @@ fn verdict(defect: Defect, tolerates_null: bool) -> String {
 
 #[test]
 fn every_defect_is_named() {
-    let _alone = support::alone();
-    for (defect, claim) in [
-        (Defect::LeavesDirt, "alloc_zeroed: dirty bytes"),
-        (Defect::CopiesHalf, "realloc lost the prefix"),
-        (Defect::LosesOldOnNull, "null for"),
-        (Defect::Misaligns, "misaligned"),
-        (Defect::HandsOutTwice, "overlap"),
-        (Defect::Overlaps, "overlap"),
-        (
-            Defect::ScribblesOverNeighbour,
-            "the bytes of a live block changed",
-        ),
-        (Defect::UnderstatesUsable, "usable_size 99 is below"),
-        (Defect::DisownsInterior, "owns is false at 49"),
-        (Defect::Leaks, "bytes_in_use grew"),
-        (Defect::IsUnsound, "verify_heap: a pool is on two lists"),
-        (Defect::RunsOut, "null for"),
-    ] {
-        let said = verdict(defect, false);
-        assert!(said.contains(claim), "{defect:?} was called: {said}");
-    }
+    support::alone(|| {
+        for (defect, claim) in [
+            (Defect::LeavesDirt, "alloc_zeroed: dirty bytes"),
+            (Defect::CopiesHalf, "realloc lost the prefix"),
+            (Defect::LosesOldOnNull, "null for"),
+            (Defect::Misaligns, "misaligned"),
+            (Defect::HandsOutTwice, "overlap"),
+            (Defect::Overlaps, "overlap"),
+            (
+                Defect::ScribblesOverNeighbour,
+                "the bytes of a live block changed",
+            ),
+            (Defect::UnderstatesUsable, "usable_size 99 is below"),
+            (Defect::DisownsInterior, "owns is false at 49"),
+            (Defect::Leaks, "bytes_in_use grew"),
+            (Defect::IsUnsound, "verify_heap: a pool is on two lists"),
+            (Defect::RunsOut, "null for"),
+        ] {
+            let said = verdict(defect, false);
+            assert!(said.contains(claim), "{defect:?} was called: {said}");
+        }
+    });
 }
 
 #[test]
 fn a_failed_realloc_that_touches_the_old_block_is_named() {
-    let _alone = support::alone();
-    let said = verdict(Defect::LosesOldOnNull, true);
-    assert!(said.contains("realloc that returned null"), "{said}");
+    support::alone(|| {
+        let said = verdict(Defect::LosesOldOnNull, true);
+        assert!(said.contains("realloc that returned null"), "{said}");
+    });
 }

@@ -56,14 +56,15 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// How often `work` calls the allocator, over a heap with something in it.
-fn calls_during(work: impl FnOnce()) -> usize {
-    let _alone = alone();
-    let _heap: Vec<Vec<u8>> = [1, 100, 512, 600, 9_000, 65_536, 300_000]
-        .map(|len| vec![1; len])
-        .into();
-    let before = CALLS.get();
-    work();
-    CALLS.get() - before
+fn calls_during(work: impl FnOnce() + Send) -> usize {
+    alone(|| {
+        let _heap: Vec<Vec<u8>> = [1, 100, 512, 600, 9_000, 65_536, 300_000]
+            .map(|len| vec![1; len])
+            .into();
+        let before = CALLS.get();
+        work();
+        CALLS.get() - before
+    })
 }
 
 /// Takes text, keeps its length.
@@ -133,11 +134,12 @@ fn owns_and_usable_size_allocate_nothing() {
 
 #[test]
 fn looking_twice_shows_the_same() {
-    let _alone = alone();
-    let first = pymalloc::stats();
-    let second = pymalloc::stats();
-    assert!(pymalloc::verify_heap().is_ok());
-    let third = pymalloc::stats();
-    assert_eq!(first.bytes_in_use, second.bytes_in_use);
-    assert_eq!(second.bytes_in_use, third.bytes_in_use);
+    alone(|| {
+        let first = pymalloc::stats();
+        let second = pymalloc::stats();
+        assert!(pymalloc::verify_heap().is_ok());
+        let third = pymalloc::stats();
+        assert_eq!(first.bytes_in_use, second.bytes_in_use);
+        assert_eq!(second.bytes_in_use, third.bytes_in_use);
+    });
 }

@@ -65,8 +65,9 @@ fn as_child(test: &str, page_size: usize) {
     if in_child(test).is_some() {
         live_with_pages_of(page_size);
     } else {
-        let _alone = alone();
-        Child::of(test, "paged").stderr();
+        alone(|| {
+            Child::of(test, "paged").stderr();
+        });
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use pymalloc::PyMalloc;
-use support::{Random, alone, assert_heap_is_sound, resident_bytes};
+use support::{Random, alone, assert_heap_is_sound, bytes_in_use, resident_bytes};
 
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
@@ -49,12 +49,12 @@ impl Parcel {
 #[track_caller]
 fn assert_leaves_nothing(mut work: impl FnMut()) {
     work();
-    let before = pymalloc::stats().bytes_in_use;
+    let before = bytes_in_use();
     for _ in 0..3 {
         work();
     }
     assert_heap_is_sound();
-    let after = pymalloc::stats().bytes_in_use;
+    let after = bytes_in_use();
     assert!(
         after <= before + SLACK_BYTES,
         "{before} bytes in use before, {after} after"
@@ -63,43 +63,46 @@ fn assert_leaves_nothing(mut work: impl FnMut()) {
 
 #[test]
 fn blocks_outlive_the_thread_that_allocated_them() {
-    let _alone = alone();
-    assert_leaves_nothing(|| {
-        let parcels: Vec<Parcel> = (0..16)
-            .flat_map(|seed| {
-                thread::spawn(move || {
-                    let mut random = Random::new(seed);
-                    let mut parcels: Vec<_> = (0..400).map(|_| Parcel::new(&mut random)).collect();
-                    // Some pools go with holes in them.
-                    parcels.retain(|_| random.below(3) > 0);
-                    parcels
+    alone(|| {
+        assert_leaves_nothing(|| {
+            let parcels: Vec<Parcel> = (0..16)
+                .flat_map(|seed| {
+                    thread::spawn(move || {
+                        let mut random = Random::new(seed);
+                        let mut parcels: Vec<_> =
+                            (0..400).map(|_| Parcel::new(&mut random)).collect();
+                        // Some pools go with holes in them.
+                        parcels.retain(|_| random.below(3) > 0);
+                        parcels
+                    })
+                    .join()
+                    .expect("the thread only allocates")
                 })
+                .collect();
+            assert_heap_is_sound();
+            // One thread that was never their owner frees them all.
+            thread::spawn(move || parcels.iter().for_each(Parcel::check))
                 .join()
-                .expect("the thread only allocates")
-            })
-            .collect();
-        assert_heap_is_sound();
-        // One thread that was never their owner frees them all.
-        thread::spawn(move || parcels.iter().for_each(Parcel::check))
-            .join()
-            .expect("every block is whole");
+                .expect("every block is whole");
+        });
     });
 }
 
 #[test]
 fn a_consumer_frees_what_a_producer_allocates() {
-    let _alone = alone();
-    assert_leaves_nothing(|| {
-        let (sender, receiver) = sync_channel::<Parcel>(64);
-        let producer = thread::spawn(move || {
-            let mut random = Random::new(7);
-            for _ in 0..4_000 {
-                sender.send(Parcel::new(&mut random)).expect("a consumer");
-            }
+    alone(|| {
+        assert_leaves_nothing(|| {
+            let (sender, receiver) = sync_channel::<Parcel>(64);
+            let producer = thread::spawn(move || {
+                let mut random = Random::new(7);
+                for _ in 0..4_000 {
+                    sender.send(Parcel::new(&mut random)).expect("a consumer");
+                }
+            });
+            let consumed = receiver.iter().inspect(Parcel::check).count();
+            assert_eq!(consumed, 4_000);
+            producer.join().expect("the producer only allocates");
         });
-        let consumed = receiver.iter().inspect(Parcel::check).count();
-        assert_eq!(consumed, 4_000);
-        producer.join().expect("the producer only allocates");
     });
 }
 
@@ -107,121 +110,125 @@ fn a_consumer_frees_what_a_producer_allocates() {
 fn eight_threads_free_each_others_blocks_at_random() {
     const THREADS: u64 = 8;
     const OPS: usize = 4_000;
-    let _alone = alone();
-    assert_leaves_nothing(|| {
-        let slots: Arc<Vec<Mutex<Option<Parcel>>>> =
-            Arc::new((0..256).map(|_| Mutex::new(None)).collect());
-        let start = Arc::new(Barrier::new(THREADS as usize));
-        let threads: Vec<_> = (0..THREADS)
-            .map(|seed| {
-                let (slots, start) = (Arc::clone(&slots), Arc::clone(&start));
-                thread::spawn(move || {
-                    let mut random = Random::new(seed);
-                    start.wait();
-                    for _ in 0..OPS {
-                        let mut new = Parcel::new(&mut random);
-                        if random.below(4) == 0 {
-                            let len = random.size();
-                            new.bytes.clear();
-                            new.bytes.resize(len, len as u8);
-                            new.bytes.shrink_to_fit();
+    alone(|| {
+        assert_leaves_nothing(|| {
+            let slots: Arc<Vec<Mutex<Option<Parcel>>>> =
+                Arc::new((0..256).map(|_| Mutex::new(None)).collect());
+            let start = Arc::new(Barrier::new(THREADS as usize));
+            let threads: Vec<_> = (0..THREADS)
+                .map(|seed| {
+                    let (slots, start) = (Arc::clone(&slots), Arc::clone(&start));
+                    thread::spawn(move || {
+                        let mut random = Random::new(seed);
+                        start.wait();
+                        for _ in 0..OPS {
+                            let mut new = Parcel::new(&mut random);
+                            if random.below(4) == 0 {
+                                let len = random.size();
+                                new.bytes.clear();
+                                new.bytes.resize(len, len as u8);
+                                new.bytes.shrink_to_fit();
+                            }
+                            let slot = &slots[random.below(slots.len())];
+                            let old = slot.lock().expect("no holder panics").replace(new);
+                            old.iter().for_each(Parcel::check);
                         }
-                        let slot = &slots[random.below(slots.len())];
-                        let old = slot.lock().expect("no holder panics").replace(new);
-                        old.iter().for_each(Parcel::check);
-                    }
+                    })
                 })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().expect("every block is whole");
-        }
-        assert_heap_is_sound();
+                .collect();
+            for thread in threads {
+                thread.join().expect("every block is whole");
+            }
+            assert_heap_is_sound();
+        });
     });
 }
 
 #[test]
 fn threads_that_come_and_go_while_others_work_leave_nothing() {
-    let _alone = alone();
-    assert_leaves_nothing(|| {
-        thread::scope(|scope| {
-            for seed in 0..2 {
-                scope.spawn(move || {
-                    let mut random = Random::new(seed);
-                    let mut kept: Vec<Parcel> = Vec::new();
-                    for _ in 0..60 {
-                        // Each child frees its parent's, and leaves some.
-                        let inherited = std::mem::take(&mut kept);
-                        let child_seed = random.below(1 << 20) as u64;
-                        kept = thread::spawn(move || {
-                            inherited.iter().for_each(Parcel::check);
-                            drop(inherited);
-                            let mut random = Random::new(child_seed);
-                            (0..60).map(|_| Parcel::new(&mut random)).collect()
-                        })
-                        .join()
-                        .expect("every block is whole");
-                    }
-                    kept.iter().for_each(Parcel::check);
-                });
-            }
+    alone(|| {
+        assert_leaves_nothing(|| {
+            thread::scope(|scope| {
+                for seed in 0..2 {
+                    scope.spawn(move || {
+                        let mut random = Random::new(seed);
+                        let mut kept: Vec<Parcel> = Vec::new();
+                        for _ in 0..60 {
+                            // Each child frees its parent's, and leaves some.
+                            let inherited = std::mem::take(&mut kept);
+                            let child_seed = random.below(1 << 20) as u64;
+                            kept = thread::spawn(move || {
+                                inherited.iter().for_each(Parcel::check);
+                                drop(inherited);
+                                let mut random = Random::new(child_seed);
+                                (0..60).map(|_| Parcel::new(&mut random)).collect()
+                            })
+                            .join()
+                            .expect("every block is whole");
+                        }
+                        kept.iter().for_each(Parcel::check);
+                    });
+                }
+            });
         });
     });
 }
 
 #[test]
 fn a_thousand_threads_leave_the_heap_as_it_was() {
-    let _alone = alone();
-    let touch_every_class = || {
-        let boxes: Vec<Vec<u8>> = (1..=64).map(|class| vec![1; class * 8]).collect();
-        assert_eq!(boxes.iter().map(Vec::len).sum::<usize>(), 64 * 65 * 4);
-    };
-    let bear_and_join = |count: usize| {
-        for _ in 0..count {
-            thread::spawn(touch_every_class)
-                .join()
-                .expect("it only allocates");
-        }
-    };
-    bear_and_join(20);
-    let (heap_before, resident_before) = (pymalloc::stats().bytes_in_use, resident_bytes());
-    bear_and_join(1_000);
-    assert_heap_is_sound();
-    let (heap_after, resident_after) = (pymalloc::stats().bytes_in_use, resident_bytes());
-    assert!(
-        heap_after <= heap_before + SLACK_BYTES,
-        "{heap_before} bytes in use before, {heap_after} after"
-    );
-    assert!(
-        resident_after <= resident_before + THREADS_SLACK_BYTES,
-        "{resident_before} bytes resident before, {resident_after} after"
-    );
+    alone(|| {
+        let touch_every_class = || {
+            let boxes: Vec<Vec<u8>> = (1..=64).map(|class| vec![1; class * 8]).collect();
+            assert_eq!(boxes.iter().map(Vec::len).sum::<usize>(), 64 * 65 * 4);
+        };
+        let bear_and_join = |count: usize| {
+            for _ in 0..count {
+                thread::spawn(touch_every_class)
+                    .join()
+                    .expect("it only allocates");
+            }
+        };
+        bear_and_join(20);
+        let (heap_before, resident_before) = (bytes_in_use(), resident_bytes());
+        bear_and_join(1_000);
+        assert_heap_is_sound();
+        let (heap_after, resident_after) = (bytes_in_use(), resident_bytes());
+        assert!(
+            heap_after <= heap_before + SLACK_BYTES,
+            "{heap_before} bytes in use before, {heap_after} after"
+        );
+        assert!(
+            resident_after <= resident_before + THREADS_SLACK_BYTES,
+            "{resident_before} bytes resident before, {resident_after} after"
+        );
+    });
 }
 
 #[test]
 fn two_hundred_live_threads_stay_within_forty_megabytes() {
     const THREADS: usize = 200;
     const LIMIT_BYTES: usize = 40 << 20;
-    let _alone = alone();
-    let all_have_allocated = Arc::new(Barrier::new(THREADS + 1));
-    let all_may_go = Arc::new(Barrier::new(THREADS + 1));
-    let threads: Vec<_> = (0..THREADS)
-        .map(|_| {
-            let (allocated, go) = (Arc::clone(&all_have_allocated), Arc::clone(&all_may_go));
-            thread::spawn(move || {
-                let boxes: Vec<Vec<u8>> = (1..=64).map(|class| vec![1; class * 8]).collect();
-                allocated.wait();
-                go.wait();
-                drop(boxes);
+    alone(|| {
+        let all_have_allocated = Arc::new(Barrier::new(THREADS + 1));
+        let all_may_go = Arc::new(Barrier::new(THREADS + 1));
+        let threads: Vec<_> = (0..THREADS)
+            .map(|_| {
+                let (allocated, go) = (Arc::clone(&all_have_allocated), Arc::clone(&all_may_go));
+                thread::spawn(move || {
+                    let boxes: Vec<Vec<u8>> = (1..=64).map(|class| vec![1; class * 8]).collect();
+                    allocated.wait();
+                    go.wait();
+                    drop(boxes);
+                })
             })
-        })
-        .collect();
-    all_have_allocated.wait();
-    let resident = resident_bytes();
-    assert_heap_is_sound();
-    all_may_go.wait();
-    for thread in threads {
-        thread.join().expect("it only allocates");
-    }
-    assert!(resident < LIMIT_BYTES, "{resident} bytes resident");
+            .collect();
+        all_have_allocated.wait();
+        let resident = resident_bytes();
+        assert_heap_is_sound();
+        all_may_go.wait();
+        for thread in threads {
+            thread.join().expect("it only allocates");
+        }
+        assert!(resident < LIMIT_BYTES, "{resident} bytes resident");
+    });
 }

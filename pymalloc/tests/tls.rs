@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use pymalloc::PyMalloc;
-use support::{alone, assert_heap_is_sound};
+use support::{alone, assert_heap_is_sound, bytes_in_use};
 
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
@@ -97,11 +97,11 @@ fn assert_dying_threads_leave_nothing(body: fn()) {
         collect_legacy()
     };
     in_threads(8);
-    let before = pymalloc::stats().bytes_in_use;
+    let before = bytes_in_use();
     DROPS.store(0, Ordering::Relaxed);
     let left = in_threads(THREADS);
     assert_heap_is_sound();
-    let after = pymalloc::stats().bytes_in_use;
+    let after = bytes_in_use();
     let drops = DROPS.load(Ordering::Relaxed);
     assert_eq!(left, drops, "each destructor left one block");
     assert!(drops >= THREADS, "{drops} destructors ran");
@@ -113,17 +113,19 @@ fn assert_dying_threads_leave_nothing(body: fn()) {
 
 #[test]
 fn thread_local_destructors_allocate_and_free() {
-    let _alone = alone();
-    assert_dying_threads_leave_nothing(|| {
-        FIRST.set(Some(Hoard::new("first", 0)));
+    alone(|| {
+        assert_dying_threads_leave_nothing(|| {
+            FIRST.set(Some(Hoard::new("first", 0)));
+        });
     });
 }
 
 #[test]
 fn nested_destructors_register_and_allocate() {
-    let _alone = alone();
-    assert_dying_threads_leave_nothing(|| {
-        SECOND.with(|hoard| assert_eq!(hoard.strings.len(), 40));
+    alone(|| {
+        assert_dying_threads_leave_nothing(|| {
+            SECOND.with(|hoard| assert_eq!(hoard.strings.len(), 40));
+        });
     });
 }
 
@@ -140,8 +142,9 @@ fn a_thread_that_first_allocates_in_a_destructor_gets_a_heap() {
     thread_local! {
         static LAZY: Lazy = const { Lazy };
     }
-    let _alone = alone();
-    assert_dying_threads_leave_nothing(|| LAZY.with(|_| ()));
+    alone(|| {
+        assert_dying_threads_leave_nothing(|| LAZY.with(|_| ()));
+    });
 }
 
 /// The key whose destructor is [`pthread_destructor`].
@@ -178,20 +181,22 @@ fn leave_in_key(depth: usize) {
 
 #[test]
 fn pthread_key_destructors_allocate_and_free_in_every_round() {
-    let _alone = alone();
-    key();
-    // glibc runs four rounds: a hoard left in the first three is freed.
-    assert_dying_threads_leave_nothing(|| leave_in_key(3));
+    alone(|| {
+        key();
+        // glibc runs four rounds: a hoard left in the first three is freed.
+        assert_dying_threads_leave_nothing(|| leave_in_key(3));
+    });
 }
 
 #[test]
 fn both_kinds_of_destructor_share_a_thread() {
-    let _alone = alone();
-    key();
-    assert_dying_threads_leave_nothing(|| {
-        leave_in_key(2);
-        FIRST.set(Some(Hoard::new("first", 2)));
-        SECOND.with(|hoard| assert_eq!(hoard.strings.len(), 40));
-        LATE.with_borrow_mut(|late| late.push(Hoard::new("late", 1)));
+    alone(|| {
+        key();
+        assert_dying_threads_leave_nothing(|| {
+            leave_in_key(2);
+            FIRST.set(Some(Hoard::new("first", 2)));
+            SECOND.with(|hoard| assert_eq!(hoard.strings.len(), 40));
+            LATE.with_borrow_mut(|late| late.push(Hoard::new("late", 1)));
+        });
     });
 }

@@ -30,9 +30,10 @@ pub(crate) trait Subject: GlobalAlloc + Sync + 'static {
         pymalloc::verify_heap().map_err(|error| format!("{error:?}"))
     }
 
-    /// Bytes in live blocks.
+    /// Bytes in live blocks, large ones included.
     fn bytes_in_use(&self) -> usize {
-        pymalloc::stats().bytes_in_use
+        let stats = pymalloc::stats();
+        stats.bytes_in_use + stats.bytes_large
     }
 }
 

@@ -10,17 +10,20 @@
 mod child;
 
 use std::any::Any;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 pub(crate) use child::{Child, in_child};
 use proptest::test_runner::Config;
 
-/// Holds off the other tests of this binary, for tests that compare counts
-/// of the whole process.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
+/// Runs a test's body while no other test of this binary runs, on a thread of
+/// its own that has ended, heap and all, before the next body starts: so the
+/// counts of the whole process are the body's to compare.
+pub(crate) fn alone<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     static ALONE: Mutex<()> = Mutex::new(());
     // A test that failed says so itself; the others still mean something.
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let outcome = std::thread::scope(|scope| scope.spawn(body).join());
+    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// `count` cases, unless `PROPTEST_CASES` says otherwise.
@@ -44,6 +47,12 @@ pub(crate) fn assert_heap_is_sound() {
     if let Err(error) = pymalloc::verify_heap() {
         panic!("verify_heap: {error:?}");
     }
+}
+
+/// Bytes in live blocks, large ones included.
+pub(crate) fn bytes_in_use() -> usize {
+    let stats = pymalloc::stats();
+    stats.bytes_in_use + stats.bytes_large
 }
 
 /// What a panic said.
