@@ -170,3 +170,15 @@ fn the_table_follows_the_heap() {
         assert_eq!(after, before);
     });
 }
+
+#[test]
+fn looking_changes_nothing() {
+    alone(|| {
+        let first = pymalloc::stats().to_string();
+        let second = pymalloc::stats().to_string();
+        assert_heap_is_sound();
+        let third = pymalloc::stats().to_string();
+        assert_eq!(first, second);
+        assert_eq!(second, third);
+    });
+}

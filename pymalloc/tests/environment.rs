@@ -13,6 +13,12 @@ use support::{Child, in_child};
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
 
+/// Whether a freed large block stays mapped.
+fn keeps_large_blocks() -> bool {
+    drop(vec![1_u8; 1 << 20]);
+    pymalloc::stats().bytes_large_cached > 0
+}
+
 /// What a child does: a little of everything, on two threads.
 fn live() {
     let words: Vec<String> = (0..1_000).map(|i| i.to_string()).collect();
@@ -111,4 +117,68 @@ fn a_very_long_value_is_one_line() {
         let said = stderr_with(test, "PYMALLOC_STATS", "y".repeat(60_000));
         assert_one_line_names(&said, "PYMALLOC_STATS", "yyyy");
     });
+}
+
+#[test]
+fn a_bad_large_cache_is_one_line_and_the_default() {
+    const TEST: &str = "a_bad_large_cache_is_one_line_and_the_default";
+    const KEY: &str = "PYMALLOC_LARGE_CACHE";
+    if in_child(TEST).is_some() {
+        assert!(keeps_large_blocks());
+        return;
+    }
+    for bad in [
+        "",
+        "many",
+        "-1",
+        "1t",
+        "16mm",
+        "0x10",
+        "99999999999999999999g",
+    ] {
+        let said = stderr_with(TEST, KEY, bad);
+        assert_one_line_names(&said, KEY, bad);
+    }
+    for good in ["16m", "2097152", "2048K", "1g"] {
+        assert_eq!(stderr_with(TEST, KEY, good), "", "{good:?} is a good value");
+    }
+}
+
+#[test]
+fn a_large_cache_of_0_keeps_nothing() {
+    const TEST: &str = "a_large_cache_of_0_keeps_nothing";
+    if in_child(TEST).is_some() {
+        assert!(!keeps_large_blocks());
+        return;
+    }
+    assert_eq!(stderr_with(TEST, "PYMALLOC_LARGE_CACHE", "0"), "");
+}
+
+#[test]
+fn the_table_comes_also_while_threads_still_run() {
+    const TEST: &str = "the_table_comes_also_while_threads_still_run";
+    if in_child(TEST).is_some() {
+        let (started, has_started) = std::sync::mpsc::channel();
+        for _ in 0..2 {
+            let started = started.clone();
+            std::thread::spawn(move || {
+                for len in (1..70_000).cycle() {
+                    let block = vec![1_u8; len];
+                    // The process goes before this thread does.
+                    let _ = started.send(block[0]);
+                }
+            });
+        }
+        let first: Vec<u8> = has_started.iter().take(1_000).collect();
+        assert_eq!(first, [1; 1_000]);
+        return;
+    }
+    for _ in 0..10 {
+        let said = stderr_with(TEST, "PYMALLOC_STATS", "1");
+        assert_eq!(
+            said.matches("# arenas allocated total").count(),
+            1,
+            "{said}"
+        );
+    }
 }

@@ -56,20 +56,20 @@ fn ops(threads: impl Strategy<Value = usize> + Clone) -> impl Strategy<Value = O
     ]
 }
 
-/// Many blocks of few sizes: pools fill, empty and come back.
+/// Bursts and drains of few sizes: pools fill, empty, and change owners.
 fn crowds() -> impl Strategy<Value = Vec<Op>> {
-    (sizes(), prop::collection::vec(ops(0..THREAD_COUNT), 300)).prop_map(|(size, mut ops)| {
-        for op in &mut ops {
-            if let Op::Alloc {
-                size: of, align, ..
-            } = op
-            {
-                *of = size;
-                *align = (*align).min(16);
-            }
-        }
-        ops
-    })
+    let crowd = (0..THREAD_COUNT, any::<usize>(), 1..500_usize);
+    let waves = move |sizes: [usize; 3]| {
+        prop_oneof![
+            2 => (crowd.clone(), 0..5_u32).prop_map(move |((thread, pick, count), shift)| {
+                Op::Burst { thread, size: sizes[pick % 3], align: 1 << shift, count }
+            }),
+            2 => crowd.clone().prop_map(|(thread, pick, count)| Op::Drain { thread, pick, count }),
+            1 => ops(0..THREAD_COUNT),
+        ]
+    };
+    let sizes = [1..=64_usize, 65..=512, 513..=20_000];
+    sizes.prop_flat_map(move |sizes| prop::collection::vec(waves(sizes), 1..40))
 }
 
 proptest! {

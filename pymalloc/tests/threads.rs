@@ -4,14 +4,17 @@
 //!
 //! Counts of operations end every loop; the clock decides nothing.
 
+#[path = "model/queue.rs"]
+mod queue;
 mod support;
 
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use pymalloc::PyMalloc;
-use support::{Random, alone, assert_heap_is_sound, bytes_in_use, resident_bytes};
+use queue::{Queue, SpinLock};
+use support::{Random, alone, are_all, assert_heap_is_sound, bytes_in_use, resident_bytes};
 
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
@@ -38,9 +41,8 @@ impl Parcel {
 
     #[track_caller]
     fn check(&self) {
-        let expected = self.bytes.len() as u8;
-        let first_wrong = self.bytes.iter().position(|byte| *byte != expected);
-        assert_eq!(first_wrong, None, "a block of {}", self.bytes.len());
+        let len = self.bytes.len();
+        assert!(are_all(&self.bytes, len as u8), "a block of {len}");
     }
 }
 
@@ -92,14 +94,20 @@ fn blocks_outlive_the_thread_that_allocated_them() {
 fn a_consumer_frees_what_a_producer_allocates() {
     alone(|| {
         assert_leaves_nothing(|| {
-            let (sender, receiver) = sync_channel::<Parcel>(64);
+            let belt = Arc::new(Queue::<Parcel>::new(64));
+            let sender = Arc::clone(&belt);
             let producer = thread::spawn(move || {
                 let mut random = Random::new(7);
                 for _ in 0..4_000 {
-                    sender.send(Parcel::new(&mut random)).expect("a consumer");
+                    sender.send(Parcel::new(&mut random));
                 }
+                sender.close();
             });
-            let consumed = receiver.iter().inspect(Parcel::check).count();
+            let mut consumed = 0;
+            while let Some(parcel) = belt.receive() {
+                parcel.check();
+                consumed += 1;
+            }
             assert_eq!(consumed, 4_000);
             producer.join().expect("the producer only allocates");
         });
@@ -112,8 +120,8 @@ fn eight_threads_free_each_others_blocks_at_random() {
     const OPS: usize = 4_000;
     alone(|| {
         assert_leaves_nothing(|| {
-            let slots: Arc<Vec<Mutex<Option<Parcel>>>> =
-                Arc::new((0..256).map(|_| Mutex::new(None)).collect());
+            let slots: Arc<Vec<SpinLock<Option<Parcel>>>> =
+                Arc::new((0..256).map(|_| SpinLock::new(None)).collect());
             let start = Arc::new(Barrier::new(THREADS as usize));
             let threads: Vec<_> = (0..THREADS)
                 .map(|seed| {
@@ -130,7 +138,7 @@ fn eight_threads_free_each_others_blocks_at_random() {
                                 new.bytes.shrink_to_fit();
                             }
                             let slot = &slots[random.below(slots.len())];
-                            let old = slot.lock().expect("no holder panics").replace(new);
+                            let old = slot.with(|slot| slot.replace(new));
                             old.iter().for_each(Parcel::check);
                         }
                     })
@@ -230,5 +238,57 @@ fn two_hundred_live_threads_stay_within_forty_megabytes() {
             thread.join().expect("it only allocates");
         }
         assert!(resident < LIMIT_BYTES, "{resident} bytes resident");
+    });
+}
+
+#[test]
+fn looking_and_trimming_while_others_work_disturbs_nobody() {
+    const WORKERS: usize = 3;
+    alone(|| {
+        let slots: Arc<Vec<SpinLock<Option<Parcel>>>> =
+            Arc::new((0..256).map(|_| SpinLock::new(None)).collect());
+        let at_work = Arc::new(AtomicUsize::new(WORKERS));
+        let workers: Vec<_> = (0..WORKERS as u64)
+            .map(|seed| {
+                let (slots, at_work) = (Arc::clone(&slots), Arc::clone(&at_work));
+                thread::spawn(move || {
+                    let mut random = Random::new(seed);
+                    for _ in 0..4_000 {
+                        let new = Parcel::new(&mut random);
+                        let slot = &slots[random.below(slots.len())];
+                        let old = slot.with(|slot| slot.replace(new));
+                        old.iter().for_each(Parcel::check);
+                    }
+                    at_work.fetch_sub(1, Ordering::Relaxed);
+                })
+            })
+            .collect();
+        let mut looks = 0;
+        while at_work.load(Ordering::Relaxed) > 0 || looks == 0 {
+            assert_heap_is_sound();
+            let stats = pymalloc::stats();
+            assert!(stats.arenas_current <= stats.arenas_highwater);
+            pymalloc::trim();
+            looks += 1;
+        }
+        for worker in workers {
+            worker.join().expect("every block is whole");
+        }
+        assert_heap_is_sound();
+    });
+}
+
+#[test]
+fn a_thread_with_the_smallest_stack_allocates() {
+    alone(|| {
+        // Rounded up to what the system asks for.
+        let smallest = thread::Builder::new().stack_size(1);
+        let work = || {
+            let blocks = [8, 512, 513, 40_000, 65_537, 1 << 20].map(|len| vec![1_u8; len]);
+            blocks.iter().map(Vec::len).sum::<usize>()
+        };
+        let sum = smallest.spawn(work).expect("a thread").join();
+        assert_eq!(sum.expect("it only allocates"), 1_155_146);
+        assert_heap_is_sound();
     });
 }

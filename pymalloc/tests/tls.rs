@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use pymalloc::PyMalloc;
-use support::{alone, assert_heap_is_sound, bytes_in_use};
+use support::{alone, are_all, assert_heap_is_sound, bytes_in_use};
 
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
@@ -51,7 +51,7 @@ impl Drop for Hoard {
         }
         for len in [1, 24, 512, 513, 40_000, 65_537, 400_000] {
             let block = vec![len as u8; len];
-            assert!(block.iter().all(|byte| *byte == len as u8));
+            assert!(are_all(&block, len as u8));
         }
         self.strings.truncate(7);
         self.strings

@@ -7,6 +7,7 @@ mod support;
 use std::thread;
 
 use pymalloc::PyMalloc;
+use support::are_all;
 
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
@@ -55,8 +56,7 @@ fn dirty_blocks(size: usize) -> Vec<Vec<u8>> {
 fn assert_blocks_are_zero(size: usize) {
     let blocks: Vec<Vec<u8>> = (0..block_count(size)).map(|_| vec![0; size]).collect();
     for block in &blocks {
-        let dirty = block.iter().position(|byte| *byte != 0);
-        assert_eq!(dirty, None, "in a block of {size}");
+        assert!(are_all(block, 0), "dirt in a block of {size}");
     }
 }
 

@@ -31,6 +31,7 @@ mod block;
 mod crew;
 mod op;
 mod pattern;
+mod queue;
 mod subject;
 
 use std::alloc::Layout;
@@ -49,7 +50,11 @@ pub(crate) const MAX_ALIGN_SHIFT: u32 = 22;
 /// Threads that an operation can name; 0 is the caller.
 pub(crate) const THREAD_COUNT: usize = 3;
 /// At most this many blocks live: one more allocation frees one first.
-const MAX_LIVE: usize = 96;
+const MAX_LIVE: usize = 4096;
+/// A drain's blocks lie this many places apart: from one pool, then another.
+const DRAIN_STRIDE: usize = 37;
+/// At most so many bytes in one burst.
+const BURST_BYTES: usize = 1 << 20;
 
 /// The blocks that the subject has handed out, and what they must hold.
 #[derive(Debug)]
@@ -116,11 +121,31 @@ impl<S: Subject> Model<S> {
                 align,
                 zeroed,
             } => self.alloc(thread, size, align, zeroed),
+            Op::Burst {
+                thread,
+                size,
+                align,
+                count,
+            } => {
+                let room = size.next_multiple_of(align).max(1);
+                for _ in 0..count.min(BURST_BYTES / room) {
+                    self.alloc(thread, size, align, false);
+                }
+            }
             Op::Realloc {
                 thread,
                 pick,
                 new_size,
             } => self.realloc(thread, pick, new_size),
+            Op::Drain {
+                thread,
+                pick,
+                count,
+            } => {
+                for step in 0..count {
+                    self.dealloc(thread, pick.wrapping_add(step * DRAIN_STRIDE));
+                }
+            }
             Op::Dealloc { thread, pick } => self.dealloc(thread, pick),
             Op::EndThread { thread } => self.crew.end(thread),
             Op::Check => self.check(),
@@ -204,7 +229,8 @@ impl<S: Subject> Model<S> {
         self.on(thread, move || {
             let address = address;
             // SAFETY: the block is live under this layout, and forgotten here.
-            unsafe { subject.dealloc(address.0, layout) }
+            unsafe { subject.dealloc(address.0, layout) };
+            address
         });
     }
 
@@ -284,11 +310,7 @@ impl<S: Subject> Model<S> {
         is_null
     }
 
-    fn on<R: Send + 'static>(
-        &mut self,
-        thread: usize,
-        work: impl FnOnce() -> R + Send + 'static,
-    ) -> R {
+    fn on(&mut self, thread: usize, work: impl FnOnce() -> Address + Send + 'static) -> Address {
         self.crew.run(thread, work)
     }
 }

@@ -10,6 +10,13 @@ pub(crate) enum Op {
         align: usize,
         zeroed: bool,
     },
+    /// Many `alloc`s of one layout: enough to fill pools and fronts.
+    Burst {
+        thread: usize,
+        size: usize,
+        align: usize,
+        count: usize,
+    },
     /// `realloc`, in place or across tiers, larger or smaller.
     Realloc {
         thread: usize,
@@ -18,6 +25,12 @@ pub(crate) enum Op {
     },
     /// `dealloc`; remote when another thread allocated the block.
     Dealloc { thread: usize, pick: usize },
+    /// Many `dealloc`s: pools empty, fronts spill, mail piles up.
+    Drain {
+        thread: usize,
+        pick: usize,
+        count: usize,
+    },
     /// The thread exits and orphans its pools; its next op starts a new one.
     EndThread { thread: usize },
     /// Every claim is checked on every live block; ends a phase.

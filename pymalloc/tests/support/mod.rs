@@ -55,6 +55,11 @@ pub(crate) fn bytes_in_use() -> usize {
     stats.bytes_in_use + stats.bytes_large
 }
 
+/// Whether every byte is `value`; by two comparisons, quick in a debug build too.
+pub(crate) fn are_all(bytes: &[u8], value: u8) -> bool {
+    bytes.is_empty() || (bytes[0] == value && bytes[1..] == bytes[..bytes.len() - 1])
+}
+
 /// What a panic said.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
