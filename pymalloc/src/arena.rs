@@ -159,7 +159,11 @@ impl Arena {
             // SAFETY: the pool is no longer free, and not handed out yet.
             unsafe { Held::new(descriptor) }.reset_part(class);
         }
-        let resident = if dirty & bit == 0 { 0 } else { self.kind.get().pool_size() };
+        let resident = if dirty & bit == 0 {
+            0
+        } else {
+            self.kind.get().pool_size()
+        };
         (pool, resident)
     }
 
@@ -231,4 +235,3 @@ pub(crate) fn arena_of(pool: Held) -> &'static Arena {
     // SAFETY: the pool lies in an arena that was made, in a region of ours.
     unsafe { region::arena_at(pool.pool().base().addr()) }
 }
-

@@ -325,7 +325,9 @@ impl ArenaLists {
 
     /// The arenas of a region that have been made.
     pub(crate) fn arenas_of(&self, region: Region) -> impl Iterator<Item = &'static Arena> + use<> {
-        let newest = self.region.is_some_and(|newest| newest.addr() == region.addr());
+        let newest = self
+            .region
+            .is_some_and(|newest| newest.addr() == region.addr());
         let usable = region.usable();
         let end = if newest { self.unmade } else { usable.end };
         // SAFETY: arenas are made in the order of their numbers, all of a region
@@ -334,7 +336,6 @@ impl ArenaLists {
     }
 }
 
-#[cfg(not(loom))]
 mod inspect {
     //! What statistics and checks look at.
 

@@ -96,7 +96,12 @@ impl Commons {
 
     /// Gives a common pool with room to the heap of that name; it holds the pool
     /// then.
-    pub(crate) fn adopt(&self, class: SizeClass, id: OwnerId, home: *const Mailbox) -> Option<Held> {
+    pub(crate) fn adopt(
+        &self,
+        class: SizeClass,
+        id: OwnerId,
+        home: *const Mailbox,
+    ) -> Option<Held> {
         let shelf = self.shelf(class);
         let pool = shelf.0.first()?;
         shelf.0.remove(pool);
@@ -113,7 +118,7 @@ impl Commons {
         if let Some(taken) = pool.pool().remote.make_common(pool.pool().base()) {
             pool.put_taken(taken);
         }
-        settle(&shelf, arenas, pool);
+        settle(shelf, arenas, pool);
     }
 
     /// Frees blocks of a pool that was common when the caller looked; false if it
@@ -136,7 +141,7 @@ impl Commons {
         let pool = unsafe { Held::new(pool) };
         // SAFETY: the caller's chain.
         unsafe { pool.put(chain) };
-        settle(&shelf, arenas, pool);
+        settle(shelf, arenas, pool);
         true
     }
 
@@ -150,11 +155,13 @@ impl Commons {
 }
 
 /// Puts a common pool where invariants 2 and 3 want it, after blocks came back.
-fn settle(shelf: &Shelf, arenas: &Arenas, pool: Held) {
+fn settle(shelf: MutexGuard<'_, Shelf>, arenas: &Arenas, pool: Held) {
     if pool.is_empty() {
         if pool.is_listed() {
             shelf.0.remove(pool);
         }
+        // Nobody knows the pool any more; the shelf need not wait for the system.
+        drop(shelf);
         arenas.release_pool(pool);
     } else if !pool.is_listed() && pool.has_room() {
         shelf.0.push(pool);

@@ -24,11 +24,7 @@ pub(crate) const MEDIUM_MAX: usize = 64 << 10;
 pub(crate) const POOL_SIZE: usize = if cfg!(loom) { 512 } else { 16 << 10 };
 
 /// Bytes of an arena.
-pub(crate) const ARENA_SIZE: usize = if cfg!(loom) {
-    2 * POOL_SIZE
-} else {
-    256 << 10
-};
+pub(crate) const ARENA_SIZE: usize = if cfg!(loom) { 2 * POOL_SIZE } else { 256 << 10 };
 
 /// Bytes and alignment of a region, the unit in which address space is reserved.
 pub(crate) const REGION_SIZE: usize = if cfg!(loom) { 16 << 10 } else { 32 << 20 };
@@ -43,14 +39,14 @@ pub(crate) const ARENAS_PER_REGION: usize = REGION_SIZE / ARENA_SIZE;
 pub(crate) const POOLS_PER_REGION: usize = REGION_SIZE / POOL_SIZE;
 
 /// Free memory that stays resident for reuse: this many bytes and ...
-pub(crate) const RETAIN_BYTES: usize = 2 << 20;
+pub(crate) const RETAIN_BYTES: usize = if cfg!(loom) { 0 } else { 2 << 20 };
 
 /// ... one part in this many of what the pools in use occupy.
 pub(crate) const RETAIN_FRACTION: usize = 8;
 
 /// Bytes of pools given back together where an arena is still in use: a run
 /// shorter than this is not worth a system call.
-pub(crate) const DISCARD_MIN: usize = 64 << 10;
+pub(crate) const DISCARD_MIN: usize = if cfg!(loom) { POOL_SIZE } else { 64 << 10 };
 
 /// Freed large mappings that stay resident for reuse, bytes in all.
 pub(crate) const LARGE_CACHE_BYTES: usize = 16 << 20;
@@ -58,4 +54,4 @@ pub(crate) const LARGE_CACHE_BYTES: usize = 16 << 20;
 const_assert!(POOLS_PER_ARENA <= 16); // an arena's pools are the bits of a u16
 const_assert!(ARENA_SIZE.is_power_of_two());
 const_assert!(REGION_SIZE.is_power_of_two());
-const_assert!(REGION_SIZE % ARENA_SIZE == 0);
+const_assert!(REGION_SIZE.is_multiple_of(ARENA_SIZE));

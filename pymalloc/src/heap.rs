@@ -374,9 +374,10 @@ mod inspect {
         pub(crate) unsafe fn cached(heap: *const Heap, class: SizeClass) -> u32 {
             // SAFETY: the heap lives as long as its thread is a member.
             let fronts = unsafe { &raw const (*heap).fronts };
+            let front = fronts.cast::<Front>().wrapping_add(class.index());
             // SAFETY: the class's number is in bounds; of the front only tallies are
             // read, which any thread may do.
-            let front: &Front = unsafe { &*fronts.cast::<Front>().add(class.index()) };
+            let front: &Front = unsafe { &*front };
             front.len(class)
         }
 

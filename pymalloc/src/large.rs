@@ -86,7 +86,11 @@ impl Large {
         // A cached mapping holds old bytes, and any page of it may be out of line
         // with a larger alignment. To clear it costs what new pages cost.
         let reuse = !zeroed && layout.align() <= os::MIN_PAGE_SIZE;
-        let cached = if reuse { self.lock().cache.take(size) } else { None };
+        let cached = if reuse {
+            self.lock().cache.take(size)
+        } else {
+            None
+        };
         let mapping = cached.or_else(|| {
             let start = os::map_aligned(size, layout.align())?;
             Some(Mapping { start, size })

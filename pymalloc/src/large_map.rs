@@ -32,7 +32,9 @@ impl Node {
 
     fn priority(&self) -> usize {
         // Fibonacci hashing: addresses differ in their middle bits.
-        self.addr.get().wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize)
+        self.addr
+            .get()
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize)
     }
 }
 

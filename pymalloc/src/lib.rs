@@ -92,6 +92,8 @@ mod global;
 mod large;
 #[cfg(not(loom))]
 mod large_map;
+#[cfg(loom)]
+pub mod model;
 #[cfg(not(loom))]
 mod settings;
 #[cfg(not(loom))]

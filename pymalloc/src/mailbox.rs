@@ -22,10 +22,10 @@
 //! the exited owner wrote to its pools [loom: thread_exit_against_remote_free].
 
 use core::ptr::{self, null_mut};
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::pool::{Held, Pool};
-use crate::sync::AtomicPtr;
+use crate::sync::{AtomicPtr, look_ptr};
 
 /// The stack of pools that came back to one heap.
 #[derive(Debug)]
@@ -53,9 +53,9 @@ impl Mailbox {
 
     /// Lets pools in, for a new owner.
     pub(crate) fn open(&self) {
-        // ORDERING: Release continues what `close` published: a `post` that meets
-        // the new owner's mailbox needs the old one's writes no less.
-        self.arrived.store(null_mut(), Release);
+        // ORDERING: Relaxed; the new owner has the old one's writes by the registry's
+        // lock, and a `post` to an open mailbox needs none.
+        self.arrived.store(null_mut(), Relaxed);
     }
 
     /// Brings a pool to the owner, or says that there is none: then the caller
@@ -83,11 +83,8 @@ impl Mailbox {
 
     /// Whether a `take` would find nothing.
     pub(crate) fn is_empty(&self) -> bool {
-        // ORDERING: Acquire is not needed to look; a pool seen late is seen at
-        // the next look.
-        self.arrived
-            .load(core::sync::atomic::Ordering::Relaxed)
-            .is_null()
+        // A pool seen late is seen at the next look.
+        look_ptr(&self.arrived).is_null()
     }
 
     /// Every pool that has arrived, for the owner.

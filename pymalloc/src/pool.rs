@@ -273,7 +273,10 @@ impl Held {
         }
         let mut next = null_mut();
         for index in (counts.carved..counts.carved + len).rev() {
-            let start = self.0.base.wrapping_add(index as usize * class.block_size());
+            let start = self
+                .0
+                .base
+                .wrapping_add(index as usize * class.block_size());
             // SAFETY: block `index` lies in the pool and was never carved.
             next = unsafe { Block::carve(start, next) };
         }

@@ -40,7 +40,7 @@ const HEADER_SIZE: usize = POOLS_OFFSET + POOLS_PER_REGION * size_of::<Pool>();
 const HEADER_ARENAS: usize = HEADER_SIZE.div_ceil(ARENA_SIZE);
 
 const_assert!(HEADER_ARENAS < ARENAS_PER_REGION);
-const_assert!(ARENAS_OFFSET % align_of::<Arena>() == 0);
+const_assert!(ARENAS_OFFSET.is_multiple_of(align_of::<Arena>()));
 
 /// A region by its start. Only the holder of the arenas' lock asks it for more
 /// than an address.
@@ -104,7 +104,6 @@ impl Region {
     }
 
     /// The region reserved before this one.
-    #[cfg(not(loom))]
     pub(crate) fn previous(self) -> Option<Region> {
         self.header().previous
     }

@@ -56,7 +56,7 @@
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::block::{Block, Chain};
-use crate::sync::AtomicU32;
+use crate::sync::{AtomicU32, look};
 
 const OWNED: u32 = 0;
 const FULL: u32 = 1;
@@ -107,7 +107,7 @@ impl RemoteList {
     /// # Safety
     /// The caller holds the chain, whose blocks are all of this pool.
     pub(crate) unsafe fn push(&self, base: *mut u8, chain: Chain) -> Pushed {
-        let mut seen = self.0.load(Relaxed);
+        let mut seen = look(&self.0);
         loop {
             let (next, count) = match seen & STATE {
                 COMMON => return Pushed::Common,
@@ -131,7 +131,7 @@ impl RemoteList {
     /// Takes every block that came back; the pool stays owned. For its owner,
     /// while the pool is not full.
     pub(crate) fn take(&self, base: *mut u8) -> Option<Taken> {
-        if count_of(self.0.load(Relaxed)) == 0 {
+        if count_of(look(&self.0)) == 0 {
             return None;
         }
         // ORDERING: Acquire receives the blocks from `push`
@@ -180,13 +180,13 @@ impl RemoteList {
 
     /// Whether the pool has no owner. Under the shelf's lock this stays true.
     pub(crate) fn is_common(&self) -> bool {
-        self.0.load(Relaxed) & STATE == COMMON
+        look(&self.0) & STATE == COMMON
     }
 
     /// How many blocks wait, for statistics.
     #[cfg(not(loom))]
     pub(crate) fn waiting(&self) -> u32 {
-        count_of(self.0.load(Relaxed))
+        count_of(look(&self.0))
     }
 }
 

@@ -128,9 +128,7 @@ impl SizeClass {
             // `last` lies in [2^k, 2^(k+1)), k >= 9, in steps of 2^(k-3).
             let k = last.ilog2();
             let step = (last >> (k - 3)) & 7;
-            Some(Self(
-                (SMALL_CLASSES + 8 * (k as usize - 9) + step) as u8,
-            ))
+            Some(Self((SMALL_CLASSES + 8 * (k as usize - 9) + step) as u8))
         } else {
             None
         }

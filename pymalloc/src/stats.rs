@@ -175,7 +175,9 @@ impl Stats {
             tally.waiting += pool.remote.waiting() as usize;
         }
         let touched = counts.carved as usize * class.block_size();
-        self.bytes_resident += touched.next_multiple_of(os::page_size()).min(kind.pool_size());
+        self.bytes_resident += touched
+            .next_multiple_of(os::page_size())
+            .min(kind.pool_size());
         let blocks = class.capacity() as usize * class.block_size();
         self.bytes_quantization += kind.pool_size() - blocks;
     }
@@ -252,10 +254,8 @@ impl fmt::Display for Stats {
         let unused = format_args!("{pools} unused pools * {POOL_SIZE} bytes");
         line(f, unused, self.bytes_unused_pools)?;
         line(f, "# bytes lost to quantization", self.bytes_quantization)?;
-        let total = self.bytes_in_use
-            + self.bytes_free
-            + self.bytes_unused_pools
-            + self.bytes_quantization;
+        let total =
+            self.bytes_in_use + self.bytes_free + self.bytes_unused_pools + self.bytes_quantization;
         line(f, "Total", total)?;
         writeln!(f)?;
         line(f, "# bytes in threads' fronts", self.bytes_in_fronts)?;

@@ -30,6 +30,21 @@ mod imp {
         }
     }
 
+    /// The value of a word, some moment's.
+    #[inline(always)]
+    pub(crate) fn look(word: &AtomicU32) -> u32 {
+        // ORDERING: Relaxed; every user follows up with a read-modify-write, or needs
+        // no more than some value.
+        word.load(core::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// The value of a pointer, some moment's.
+    #[inline(always)]
+    pub(crate) fn look_ptr<T>(pointer: &AtomicPtr<T>) -> *mut T {
+        // ORDERING: Relaxed, as for `look`.
+        pointer.load(core::sync::atomic::Ordering::Relaxed)
+    }
+
     /// A number that one thread at a time writes and any thread may read for
     /// statistics. A reader that is not the writer gets some recent value.
     ///
@@ -64,6 +79,27 @@ mod imp {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
     pub(crate) use loom::sync::{Mutex, MutexGuard};
+
+    use core::sync::atomic::Ordering::Relaxed;
+
+    /// The value of a word.
+    ///
+    /// A failing exchange, because loom remembers only the last access to an object: a
+    /// thread's own load would hide an earlier load of another thread's from the
+    /// exchange that follows, and with it the other order of the two.
+    pub(crate) fn look(word: &AtomicU32) -> u32 {
+        let none = u32::MAX;
+        word.compare_exchange(none, none, Relaxed, Relaxed)
+            .unwrap_or_else(|value| value)
+    }
+
+    /// The value of a pointer, likewise.
+    pub(crate) fn look_ptr<T>(pointer: &AtomicPtr<T>) -> *mut T {
+        let none = core::ptr::without_provenance_mut(usize::MAX);
+        pointer
+            .compare_exchange(none, none, Relaxed, Relaxed)
+            .unwrap_or_else(|value| value)
+    }
 
     /// See the std flavour: here any access by a thread that does not hold the
     /// number is a reported race.

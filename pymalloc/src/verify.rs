@@ -114,7 +114,11 @@ fn each_pool(arena: &Arena) -> Check {
         let class = pool.class();
         let counts = pool.counts();
         let start = pool.base().addr();
-        require(Kind::of(class).all() == all, "pool in an arena of another kind", start)?;
+        require(
+            Kind::of(class).all() == all,
+            "pool in an arena of another kind",
+            start,
+        )?;
         require(
             counts.free <= counts.carved && counts.carved <= class.capacity(),
             "pool counts",
@@ -126,7 +130,11 @@ fn each_pool(arena: &Arena) -> Check {
 
 fn common_pool(pool: Held) -> Check {
     let base = pool.pool().base().addr();
-    require(pool.pool().remote.is_common(), "owned pool on a shelf", base)?;
+    require(
+        pool.pool().remote.is_common(),
+        "owned pool on a shelf",
+        base,
+    )?;
     require(pool.is_listed(), "unlisted pool on a shelf", base)?;
     require(pool.has_room(), "full pool on a shelf", base)?;
     require(!pool.is_empty(), "empty pool on a shelf", base)?;
@@ -138,7 +146,11 @@ fn own_class(own: &Heap, class: SizeClass) -> Check {
         let base = pool.pool().base().addr();
         require(pool.is_listed(), "unlisted pool on its owner's list", base)?;
         require(!pool.is_empty(), "empty pool on its owner's list", base)?;
-        require(pool.pool().class() == class, "pool on another class's list", base)?;
+        require(
+            pool.pool().class() == class,
+            "pool on another class's list",
+            base,
+        )?;
         free_list(pool)?;
     }
     let mut blocks = 0;

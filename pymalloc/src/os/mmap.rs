@@ -1,6 +1,6 @@
 //! Linux: `mmap`, `mremap`, `madvise`, `munmap`.
 
-use core::ptr::{NonNull, null_mut};
+use core::ptr::NonNull;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -110,8 +110,7 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Option
         return None;
     }
     // SAFETY: the caller's promise.
-    let moved =
-        unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) };
+    let moved = unsafe { libc::mremap(start.as_ptr().cast(), old, new, libc::MREMAP_MAYMOVE) };
     if moved == libc::MAP_FAILED {
         return None;
     }
@@ -124,7 +123,7 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Option
 /// # Safety
 /// The bytes are mapped by this module and nobody uses them.
 pub(crate) unsafe fn discard(start: *mut u8, size: usize) -> bool {
-    if start.addr() % page_size() != 0 || size % page_size() != 0 {
+    if (start.addr() | size) & (page_size() - 1) != 0 {
         return false;
     }
     // SAFETY: the caller's promise.
@@ -158,7 +157,7 @@ pub(crate) fn write_stderr(mut bytes: &[u8]) {
 pub(crate) fn env(name: &core::ffi::CStr) -> Option<&'static [u8]> {
     // SAFETY: a C string; the answer is a C string or null.
     let value = unsafe { libc::getenv(name.as_ptr()) };
-    if value == null_mut() {
+    if value.is_null() {
         return None;
     }
     // SAFETY: not null, and the environment outlives the read that follows.
