@@ -137,6 +137,8 @@ fn churn(seed: u64, stop: &AtomicBool, blocks: &std::sync::mpsc::SyncSender<Vec<
         let slot = random.below(kept.len());
         let old = std::mem::replace(&mut kept[slot], vec![len as u8; len]);
         check(&old);
+        // Some grow, the large ones by moving their pages.
+        kept[slot].reserve_exact(random.size());
         if random.below(16) == 0 {
             // A full channel drops the block here instead.
             let _ = blocks.try_send(old);

@@ -47,19 +47,26 @@ impl Parcel {
 }
 
 /// Runs `work` after a rehearsal of it, so that what a process needs once is
-/// there at the start, and compares the bytes in use.
+/// there at the start, and compares the bytes in use, and those resident for
+/// whatever reason.
 #[track_caller]
 fn assert_leaves_nothing(mut work: impl FnMut()) {
     work();
-    let before = bytes_in_use();
+    pymalloc::trim();
+    let (in_use, resident) = (bytes_in_use(), pymalloc::stats().bytes_resident);
     for _ in 0..3 {
         work();
     }
     assert_heap_is_sound();
-    let after = bytes_in_use();
+    pymalloc::trim();
+    let (in_use_after, resident_after) = (bytes_in_use(), pymalloc::stats().bytes_resident);
     assert!(
-        after <= before + SLACK_BYTES,
-        "{before} bytes in use before, {after} after"
+        in_use_after <= in_use + SLACK_BYTES,
+        "{in_use} bytes in use before, {in_use_after} after"
+    );
+    assert!(
+        resident_after <= resident + SLACK_BYTES,
+        "{resident} bytes resident before, {resident_after} after"
     );
 }
 
@@ -156,30 +163,30 @@ fn eight_threads_free_each_others_blocks_at_random() {
 fn threads_that_come_and_go_while_others_work_leave_nothing() {
     alone(|| {
         assert_leaves_nothing(|| {
-            thread::scope(|scope| {
-                for seed in 0..2 {
-                    scope.spawn(move || {
-                        let mut random = Random::new(seed);
-                        let mut kept: Vec<Parcel> = Vec::new();
-                        for _ in 0..60 {
-                            // Each child frees its parent's, and leaves some.
-                            let inherited = std::mem::take(&mut kept);
-                            let child_seed = random.below(1 << 20) as u64;
-                            kept = thread::spawn(move || {
-                                inherited.iter().for_each(Parcel::check);
-                                drop(inherited);
-                                let mut random = Random::new(child_seed);
-                                (0..60).map(|_| Parcel::new(&mut random)).collect()
-                            })
-                            .join()
-                            .expect("every block is whole");
-                        }
-                        kept.iter().for_each(Parcel::check);
-                    });
-                }
-            });
+            let parents = [0, 1].map(|seed| thread::spawn(move || bear_and_inherit(seed)));
+            for parent in parents {
+                parent.join().expect("every block is whole");
+            }
         });
     });
+}
+
+/// Sixty children in turn: each frees its parent's blocks, and leaves some.
+fn bear_and_inherit(seed: u64) {
+    let mut random = Random::new(seed);
+    let mut kept: Vec<Parcel> = Vec::new();
+    for _ in 0..60 {
+        let inherited = std::mem::take(&mut kept);
+        let child_seed = random.below(1 << 20) as u64;
+        let child = thread::spawn(move || {
+            inherited.iter().for_each(Parcel::check);
+            drop(inherited);
+            let mut random = Random::new(child_seed);
+            (0..60).map(|_| Parcel::new(&mut random)).collect()
+        });
+        kept = child.join().expect("every block is whole");
+    }
+    kept.iter().for_each(Parcel::check);
 }
 
 #[test]
@@ -256,8 +263,13 @@ fn looking_and_trimming_while_others_work_disturbs_nobody() {
                     for _ in 0..4_000 {
                         let new = Parcel::new(&mut random);
                         let slot = &slots[random.below(slots.len())];
-                        let old = slot.with(|slot| slot.replace(new));
-                        old.iter().for_each(Parcel::check);
+                        let mut old = slot.with(|slot| slot.replace(new));
+                        for parcel in &mut old {
+                            parcel.check();
+                            // All grow, to the large ones that move their pages.
+                            parcel.bytes.reserve_exact(100_000);
+                            parcel.bytes.reserve_exact(200_000);
+                        }
                     }
                     at_work.fetch_sub(1, Ordering::Relaxed);
                 })

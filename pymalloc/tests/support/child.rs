@@ -1,6 +1,6 @@
 //! A test's own binary, run again as a child that runs that test alone.
 
-use std::process::{Command, Output};
+use std::process::{Command, ExitStatus, Output};
 
 /// Tells the child which test it is to play, and how.
 const ROLE: &str = "PYTHON_MEMORY_TEST_ROLE";
@@ -37,6 +37,11 @@ impl Child {
     pub(crate) fn env(mut self, key: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.env(key, value);
         self
+    }
+
+    /// Runs the child and returns how it ended; what it says is dropped.
+    pub(crate) fn status(mut self) -> ExitStatus {
+        self.command.output().expect("the child starts").status
     }
 
     /// Runs the child, which must succeed, and returns its stderr.
