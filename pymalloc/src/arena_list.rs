@@ -57,6 +57,8 @@ pub(crate) struct ArenaLists {
     used_bytes: usize,
     /// Bytes of free pools that are out to be given back.
     bytes_out: usize,
+    /// Bytes that were ever given back.
+    pub(crate) given_back: usize,
     pub(crate) counters: Counters,
 }
 
@@ -137,10 +139,9 @@ impl Arenas {
         }
     }
 
-    /// Gives every empty pool's memory back; how many bytes.
-    pub(crate) fn trim(&self) -> usize {
+    /// Gives every empty pool's memory back.
+    pub(crate) fn trim(&self) {
         let mut lists = self.lock();
-        let before = lists.dirty_bytes;
         let mut region = lists.region;
         while let Some(current) = region {
             for arena in lists.arenas_of(current) {
@@ -151,7 +152,6 @@ impl Arenas {
             }
             region = current.previous();
         }
-        before - lists.dirty_bytes
     }
 }
 
@@ -177,6 +177,7 @@ impl ArenaLists {
             dirty_bytes: 0,
             used_bytes: 0,
             bytes_out: 0,
+            given_back: 0,
             counters: Counters {
                 total: 0,
                 reclaimed: 0,
@@ -276,14 +277,16 @@ impl ArenaLists {
         }
     }
 
-    /// What must be given back for the free, resident memory to be within bounds:
-    /// an empty arena, or, if there is none, enough of `arena`'s free pools.
+    /// What must be given back for the free, resident memory to be within bounds: an
+    /// empty arena, or, if there is none, `arena`'s free pools: where they are few, only
+    /// when all together are twice as many as there may be.
     fn take_excess(&mut self, arena: &'static Arena) -> Option<Wash> {
-        if self.dirty_bytes <= RETAIN_BYTES + self.used_bytes / RETAIN_FRACTION {
+        let retained = RETAIN_BYTES + self.used_bytes / RETAIN_FRACTION;
+        if self.dirty_bytes <= retained {
             None
         } else if let Some(empty) = self.dirty {
             self.take_dirty(empty)
-        } else if arena.dirty_bytes() >= DISCARD_MIN {
+        } else if arena.dirty_bytes() >= DISCARD_MIN || self.dirty_bytes > 2 * retained {
             self.take_dirty(arena)
         } else {
             None
@@ -302,6 +305,7 @@ impl ArenaLists {
             arena.dirty()
         };
         self.dirty_bytes -= arena.dirty_bytes();
+        self.given_back += arena.dirty_bytes();
         arena.take_out(bits);
         self.bytes_out += bits.count_ones() as usize * arena.kind().pool_size();
         self.place(arena);
@@ -315,7 +319,9 @@ impl ArenaLists {
         let dirty_before = arena.dirty_bytes();
         arena.put_back(wash.bits, clean);
         self.bytes_out -= wash.bits.count_ones() as usize * arena.kind().pool_size();
-        self.dirty_bytes += arena.dirty_bytes() - dirty_before;
+        let dirtied = arena.dirty_bytes() - dirty_before;
+        self.dirty_bytes += dirtied;
+        self.given_back = self.given_back.saturating_sub(dirtied);
         if arena.is_empty() && arena.dirty() == 0 {
             self.counters.reclaimed += 1;
             self.counters.current -= 1;

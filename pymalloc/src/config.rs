@@ -49,7 +49,7 @@ pub(crate) const RETAIN_FRACTION: usize = 8;
 pub(crate) const DISCARD_MIN: usize = if cfg!(loom) { POOL_SIZE } else { 64 << 10 };
 
 /// Freed large mappings that stay resident for reuse, bytes in all.
-pub(crate) const LARGE_CACHE_BYTES: usize = 16 << 20;
+pub(crate) const LARGE_CACHE_BYTES: usize = 4 << 20;
 
 const_assert!(POOLS_PER_ARENA <= 16); // an arena's pools are the bits of a u16
 const_assert!(ARENA_SIZE.is_power_of_two());

@@ -18,12 +18,12 @@
 //! home in runs (heap.rs).
 //!
 //! # Invariants
-//! 1. `room = capacity - length of current`, for the heap of a live thread; `room`
-//!    and both lists are 0 and empty before a thread's first allocation and after its
-//!    exit, so that the first step of either kind takes the slow way.
+//! 1. `room = capacity - length of current`. The capacity is 0, and both lists empty,
+//!    before a thread's first allocation and after its exit, so that the first step of
+//!    either kind takes the slow way.
 //!
 //! # Access
-//! The thread alone; `room` and `older_len` are read for statistics.
+//! The thread alone; the tallies are read for statistics.
 
 use core::cell::Cell;
 use core::ptr::null_mut;
@@ -31,7 +31,6 @@ use core::ptr::null_mut;
 use crate::block::Block;
 use crate::pool_list::PoolList;
 use crate::remote_free::Taken;
-use crate::size_class::SizeClass;
 use crate::sync::Tally;
 
 /// The front, and the pools the thread owns of this class.
@@ -41,6 +40,8 @@ pub(crate) struct Front {
     /// As an `i32`.
     room: Tally,
     older_len: Tally,
+    /// How long the current list may become.
+    capacity: Tally,
     older: Cell<*mut Block>,
     /// Pools that have, or may have, free blocks (CPython `usedpools`).
     pub(crate) pools: PoolList,
@@ -59,6 +60,7 @@ impl Front {
                 current: Cell::new(null_mut()),
                 room: Tally::new(0),
                 older_len: Tally::new(0),
+                capacity: Tally::new(0),
                 older: Cell::new(null_mut()),
                 pools: PoolList::new(),
                 appetite: Cell::new(0),
@@ -93,14 +95,15 @@ impl Front {
         room.cast_signed() >= 0
     }
 
-    /// Makes room, for a thread that goes live.
-    pub(crate) fn open(&self, class: SizeClass) {
-        self.room
-            .set(self.room.get().wrapping_add(class.front_capacity()));
+    /// Makes room in a closed front, which may have one block too many.
+    pub(crate) fn open(&self, capacity: u32) {
+        self.capacity.set(capacity);
+        self.room.set(self.room.get().wrapping_add(capacity));
     }
 
     /// Takes both lists out and leaves the front empty, with no room.
     pub(crate) fn close(&self) -> [*mut Block; 2] {
+        self.capacity.set(0);
         self.room.set(0);
         self.older_len.set(0);
         self.appetite.set(0);
@@ -111,12 +114,12 @@ impl Front {
     }
 
     /// Makes a new list the current one, less its first block, which is returned.
-    pub(crate) fn load(&self, taken: Taken, class: SizeClass) -> *mut Block {
+    pub(crate) fn load(&self, taken: Taken, capacity: u32) -> *mut Block {
         debug_assert!(self.current.get().is_null());
         // SAFETY: a taken list has a block, which is the taker's.
         self.current.set(unsafe { Block::next(taken.first) });
-        let room = class.front_capacity().wrapping_sub(taken.len - 1);
-        self.room.set(room);
+        self.capacity.set(capacity);
+        self.room.set(capacity.wrapping_sub(taken.len - 1));
         taken.first
     }
 
@@ -131,19 +134,25 @@ impl Front {
         Some(Taken { first, len })
     }
 
-    /// Makes the current list the older one, which is returned, or null.
-    pub(crate) fn rotate(&self, class: SizeClass) -> *mut Block {
-        let capacity = class.front_capacity();
-        self.older_len.set(capacity.wrapping_sub(self.room.get()));
+    /// Makes the current list the older one and returns the one that was; the new
+    /// current list may become `capacity` long.
+    pub(crate) fn rotate(&self, capacity: u32) -> Option<Taken> {
+        let out = self.take_older();
+        self.older_len.set(self.current_len());
+        self.older.set(self.current.replace(null_mut()));
+        self.capacity.set(capacity);
         self.room.set(capacity);
-        self.older.replace(self.current.replace(null_mut()))
+        out
     }
 
-    /// How many blocks lie here; of a live thread's front.
+    fn current_len(&self) -> u32 {
+        self.capacity.get().wrapping_sub(self.room.get())
+    }
+
+    /// How many blocks lie here.
     #[cfg(not(loom))]
-    pub(crate) fn len(&self, class: SizeClass) -> u32 {
-        let current = class.front_capacity().wrapping_sub(self.room.get());
-        current.wrapping_add(self.older_len.get())
+    pub(crate) fn len(&self) -> u32 {
+        self.current_len().wrapping_add(self.older_len.get())
     }
 
     /// The blocks of both lists, for the thread itself.

@@ -346,7 +346,8 @@ pub fn stats() -> Stats {
     Stats::read(&SHARED)
 }
 
-/// Gives every empty page back to the system now; how many bytes.
+/// Gives every empty page back to the system now; how many bytes, those included that
+/// other threads happen to give back meanwhile.
 ///
 /// That is the memory of empty pools and arenas, and of cached large blocks, after the
 /// calling thread's free blocks have gone back to their pools. What lies in other
@@ -360,8 +361,11 @@ pub fn stats() -> Stats {
 /// println!("{given_back} bytes");
 /// ```
 pub fn trim() -> usize {
+    let before = SHARED.arenas.lock().given_back;
     with_heap(|heap| heap.flush(&SHARED));
-    SHARED.arenas.trim() + SHARED.large.trim()
+    SHARED.arenas.trim();
+    let after = SHARED.arenas.lock().given_back;
+    after.saturating_sub(before) + SHARED.large.trim()
 }
 
 /// Walks the heap and checks its invariants: lists, counts, every free block the calling

@@ -45,10 +45,19 @@ const BORROW_FIRST: usize = 64;
 /// ... to this many; then the thread gets a pool of its own.
 const BORROW_LAST: usize = if cfg!(loom) { 0 } else { 2 << 10 };
 
+/// A thread that gave back this many bytes more than it fetched is shrinking: its
+/// fronts are emptied and kept short, because a block in a front keeps a whole pool.
+const SHRINKING_BYTES: usize = 1 << 20;
+/// The capacity of a front while the thread is shrinking.
+const SHORT_FRONT: u32 = 4;
+
 /// The heap of one thread.
 #[derive(Debug)]
 pub(crate) struct Heap {
     fronts: [Front; SizeClass::COUNT],
+    /// Bytes given back to pools less bytes fetched from them, within 0 and
+    /// `2 * SHRINKING_BYTES`.
+    given: Cell<usize>,
     /// 0 unless live.
     id: Cell<OwnerId>,
     member: Cell<Option<&'static Member>>,
@@ -68,6 +77,7 @@ impl Heap {
     pub(crate) const fn new() -> Self {
         Self {
             fronts: [const { Front::new() }; SizeClass::COUNT],
+            given: Cell::new(0),
             id: Cell::new(0),
             member: Cell::new(None),
             state: Cell::new(State::New),
@@ -79,6 +89,7 @@ impl Heap {
     pub(crate) fn new() -> Self {
         Self {
             fronts: std::array::from_fn(|_| Front::new()),
+            given: Cell::new(0),
             id: Cell::new(0),
             member: Cell::new(None),
             state: Cell::new(State::New),
@@ -128,7 +139,7 @@ impl Heap {
                 self.member.set(Some(member));
                 self.state.set(State::Live);
                 for class in SizeClass::all() {
-                    self.front(class).open(class);
+                    self.front(class).open(class.front_capacity());
                 }
             }
             None => self.state.set(State::Guest),
@@ -142,10 +153,28 @@ impl Heap {
             let taken = shared.commons.borrow(&shared.arenas, class, 1);
             return taken.map_or(core::ptr::null_mut(), |taken| taken.first.cast());
         }
-        let taken = front.take_older().or_else(|| self.fetch(shared, class));
+        let taken = front.take_older().or_else(|| {
+            let fetched = self.fetch(shared, class)?;
+            let bytes = fetched.len as usize * class.block_size();
+            self.given.set(self.given.get().saturating_sub(bytes));
+            Some(fetched)
+        });
         taken.map_or(core::ptr::null_mut(), |taken| {
-            front.load(taken, class).cast()
+            front.load(taken, self.front_capacity(class)).cast()
         })
+    }
+
+    /// How long a front's list may become.
+    fn front_capacity(&self, class: SizeClass) -> u32 {
+        if self.is_shrinking() {
+            class.front_capacity().min(SHORT_FRONT)
+        } else {
+            class.front_capacity()
+        }
+    }
+
+    fn is_shrinking(&self) -> bool {
+        self.given.get() > SHRINKING_BYTES
     }
 
     /// Free blocks from where they cost least.
@@ -209,13 +238,25 @@ impl Heap {
     /// Gives blocks of an overfull front back, and leaves it with room.
     pub(crate) fn spill(&self, shared: &Shared, class: SizeClass) {
         let front = self.front(class);
-        if self.state.get() == State::Live {
-            let older = front.rotate(class);
-            self.give_back(shared, class, older);
-        } else {
+        if self.state.get() != State::Live {
             for list in front.close() {
                 self.give_back(shared, class, list);
             }
+        } else if let Some(older) = front.rotate(self.front_capacity(class)) {
+            self.give_back(shared, class, older.first);
+            self.count_given(shared, older.len as usize * class.block_size());
+        }
+    }
+
+    /// Counts bytes given back; empties all fronts when the thread starts to shrink,
+    /// and again each time it has shrunk as much.
+    fn count_given(&self, shared: &Shared, bytes: usize) {
+        let before = self.given.get();
+        let after = before + bytes;
+        self.given.set(after);
+        if before <= SHRINKING_BYTES && after > SHRINKING_BYTES || after > 2 * SHRINKING_BYTES {
+            self.given.set(SHRINKING_BYTES + 1);
+            self.flush(shared);
         }
     }
 
@@ -275,7 +316,7 @@ impl Heap {
                 self.give_back(shared, class, list);
             }
             if self.state.get() == State::Live {
-                front.open(class);
+                front.open(self.front_capacity(class));
             }
             let mut next = front.pools.first();
             while let Some(pool) = next {
@@ -378,7 +419,7 @@ mod inspect {
             // SAFETY: the class's number is in bounds; of the front only tallies are
             // read, which any thread may do.
             let front: &Front = unsafe { &*front };
-            front.len(class)
+            front.len()
         }
 
         /// Whether the thread is enlisted.
@@ -393,7 +434,7 @@ mod inspect {
 
         /// The number of them that the front's counters give.
         pub(crate) fn blocks_counted(&self, class: SizeClass) -> u32 {
-            self.front(class).len(class)
+            self.front(class).len()
         }
 
         /// The pools of a class that the thread owns and knows to have room.

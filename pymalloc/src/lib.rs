@@ -44,7 +44,7 @@
 //! | variable | values | default | does |
 //! |---|---|---|---|
 //! | `PYMALLOC_STATS` | `0`, `1` | `0` | prints [`stats`] to standard error at exit |
-//! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` | `16m` | how much of freed large blocks stays mapped for reuse |
+//! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` | `4m` | how much of freed large blocks stays mapped for reuse |
 //!
 //! # Platforms
 //!

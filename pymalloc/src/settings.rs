@@ -3,7 +3,7 @@
 //! | variable | values | default | does |
 //! |---|---|---|---|
 //! | `PYMALLOC_STATS` | `0`, `1` | `0` | prints [`stats`](crate::stats) to standard error when the process exits (CPython `PYTHONMALLOCSTATS`) |
-//! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` multiply by 1024 | `16m` | how much of freed large blocks stays mapped for reuse |
+//! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` multiply by 1024 | `4m` | how much of freed large blocks stays mapped for reuse |
 //!
 //! A value that is none of these gives one line on standard error, and the default.
 
@@ -33,7 +33,7 @@ pub(crate) fn large_cache_bytes() -> usize {
     static VALUE: OnceNonZeroUsize = OnceNonZeroUsize::new();
     let init = || {
         let allowed = "a number of bytes such as 0, 65536, 512k, 16m or 1g";
-        let bytes = read(c"PYMALLOC_LARGE_CACHE", allowed, "16m", parse_bytes);
+        let bytes = read(c"PYMALLOC_LARGE_CACHE", allowed, "4m", parse_bytes);
         NonZeroUsize::MIN.saturating_add(bytes.unwrap_or(LARGE_CACHE_BYTES))
     };
     VALUE.get_or_init(init).get() - 1
