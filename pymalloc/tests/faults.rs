@@ -17,8 +17,28 @@ use support::{Child, Random, alone, assert_heap_is_sound, bytes_in_use, in_child
 
 static SUBJECT: PyMalloc = PyMalloc;
 
+/// Fewer than this would say little.
+const MANY_REQUESTS: usize = 20;
 /// More requests for pages than any sequence here makes.
 const MOST_REQUESTS: usize = 2_000;
+
+/// Requests fail as long as it lives, also when a test ends early.
+#[derive(Debug)]
+struct Failing;
+
+impl Failing {
+    /// From the n-th request on.
+    fn at(n: usize) -> Self {
+        fault::fail_at(n);
+        Self
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        fault::clear();
+    }
+}
 
 /// Large regions ask the system every time: more of them, more to fail.
 fn size_to_fail(random: &mut Random) -> usize {
@@ -62,12 +82,12 @@ fn sequence(seed: u64, threads: usize) -> Vec<Op> {
 /// again with none failing. Returns how many nulls there were.
 fn fail_then_recover(n: usize, threads: usize) -> usize {
     let mut model = Model::tolerating_null(&SUBJECT);
-    fault::fail_at(n);
+    let failing = Failing::at(n);
     for op in sequence(n as u64 % 3, threads) {
         model.apply(op);
     }
     model.apply(Op::Check);
-    fault::clear();
+    drop(failing);
     let nulls = model.null_count();
     for op in sequence(9, threads) {
         model.apply(op);
@@ -88,7 +108,7 @@ fn assert_every_request_may_fail(mut nulls_at: impl FnMut(usize) -> usize) {
         assert!(n < MOST_REQUESTS, "requests never stop failing");
         clean_runs = if nulls_at(n) == 0 { clean_runs + 1 } else { 0 };
     }
-    assert!(n > 3 + 3, "only {n} requests: nothing was put to the test");
+    assert!(n > MANY_REQUESTS, "only {n} requests were put to the test");
 }
 
 #[test]
@@ -149,10 +169,10 @@ fn growth_that_fails_keeps_the_block_and_works_later() {
                 let pattern = Pattern::of(new_size as u64);
                 pattern.fill(block, old_size);
 
-                fault::fail_at(1);
+                let failing = Failing::at(1);
                 // SAFETY: the block is live; the new size is legal.
                 let moved = unsafe { SUBJECT.realloc(block, layout, new_size) };
-                fault::clear();
+                drop(failing);
                 assert!(moved.is_null(), "{layout:?} to {new_size}");
                 assert!(pattern.is_at(block, old_size));
                 assert_heap_is_sound();
@@ -179,7 +199,7 @@ fn frees_shrinks_and_trims_need_no_pages() {
                 model.apply(op);
             }
         }
-        fault::fail_at(1);
+        let failing = Failing::at(1);
         // Null would be an error here: the model does not tolerate it.
         for pick in 0..40 {
             model.apply(Op::Realloc {
@@ -191,7 +211,7 @@ fn frees_shrinks_and_trims_need_no_pages() {
         pymalloc::trim();
         model.finish();
         pymalloc::trim();
-        fault::clear();
+        drop(failing);
         assert_heap_is_sound();
     });
 }

@@ -77,24 +77,18 @@ proptest! {
 
     #[test]
     fn one_thread_keeps_every_promise(ops in prop::collection::vec(ops(Just(0)), 1..300)) {
-        support::alone(|| {
-        Model::run(&SUBJECT, &ops);
-        });
+        support::alone(|| Model::run(&SUBJECT, &ops));
     }
 
     #[test]
     fn three_threads_keep_every_promise(
         ops in prop::collection::vec(ops(0..THREAD_COUNT), 1..300),
     ) {
-        support::alone(|| {
-        Model::run(&SUBJECT, &ops);
-        });
+        support::alone(|| Model::run(&SUBJECT, &ops));
     }
 
     #[test]
     fn pools_that_fill_and_drain_keep_every_promise(ops in crowds()) {
-        support::alone(|| {
-        Model::run(&SUBJECT, &ops);
-        });
+        support::alone(|| Model::run(&SUBJECT, &ops));
     }
 }

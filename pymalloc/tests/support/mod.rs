@@ -22,7 +22,12 @@ pub(crate) fn alone<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     static ALONE: Mutex<()> = Mutex::new(());
     // A test that failed says so itself; the others still mean something.
     let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let outcome = std::thread::scope(|scope| scope.spawn(body).join());
+    let name = std::thread::current().name().map(str::to_owned);
+    let outcome = std::thread::scope(|scope| {
+        // A panic names the test.
+        let named = std::thread::Builder::new().name(name.unwrap_or_default());
+        named.spawn_scoped(scope, body).expect("a thread").join()
+    });
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
