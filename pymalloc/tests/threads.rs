@@ -13,7 +13,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use pymalloc::PyMalloc;
-use queue::{Queue, SpinLock};
+use queue::{Lock, Queue};
 use support::{Random, alone, are_all, assert_heap_is_sound, bytes_in_use};
 
 #[global_allocator]
@@ -124,8 +124,8 @@ fn eight_threads_free_each_others_blocks_at_random() {
     const OPS: usize = 4_000;
     alone(|| {
         assert_leaves_nothing(|| {
-            let slots: Arc<Vec<SpinLock<Option<Parcel>>>> =
-                Arc::new((0..256).map(|_| SpinLock::new(None)).collect());
+            let slots: Arc<Vec<Lock<Option<Parcel>>>> =
+                Arc::new((0..256).map(|_| Lock::new(None)).collect());
             let start = Arc::new(Barrier::new(THREADS as usize));
             let threads: Vec<_> = (0..THREADS)
                 .map(|seed| {
@@ -190,8 +190,8 @@ fn bear_and_inherit(seed: u64) {
 fn looking_and_trimming_while_others_work_disturbs_nobody() {
     const WORKERS: usize = 3;
     alone(|| {
-        let slots: Arc<Vec<SpinLock<Option<Parcel>>>> =
-            Arc::new((0..256).map(|_| SpinLock::new(None)).collect());
+        let slots: Arc<Vec<Lock<Option<Parcel>>>> =
+            Arc::new((0..256).map(|_| Lock::new(None)).collect());
         let at_work = Arc::new(AtomicUsize::new(WORKERS));
         let workers: Vec<_> = (0..WORKERS as u64)
             .map(|seed| {
