@@ -160,7 +160,6 @@ impl Front {
     }
 
     /// The blocks of both lists, for the thread itself.
-    #[cfg(not(loom))]
     pub(crate) fn blocks(&self) -> impl Iterator<Item = *mut Block> {
         [self.current.get(), self.older.get()]
             .into_iter()

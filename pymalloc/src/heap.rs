@@ -412,6 +412,15 @@ fn free_remote(shared: &Shared, pool: &'static Pool, chain: Chain) {
     }
 }
 
+#[cfg(loom)]
+impl Heap {
+    /// Asks that the front has the blocks it counts.
+    pub(crate) fn assert_front_counted(&self, class: SizeClass) {
+        let front = self.front(class);
+        assert_eq!(front.blocks().count(), front.len() as usize);
+    }
+}
+
 #[cfg(not(loom))]
 mod inspect {
     //! What statistics and checks look at.
