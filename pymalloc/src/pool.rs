@@ -367,8 +367,8 @@ mod tests {
 
     #[test]
     fn a_part_of_the_free_list_is_cut_off_whole() {
-        let arenas = Arenas::new();
-        let pool = arenas.take_pool(SizeClass::SMALLEST).unwrap();
+        static ARENAS: Arenas = Arenas::new();
+        let pool = ARENAS.take_pool(SizeClass::SMALLEST).unwrap();
         let carved = pool.carve(10).unwrap();
         assert_eq!((pool.pool().counts().carved, carved.len), (10, 10));
         pool.put_taken(carved);
@@ -383,9 +383,9 @@ mod tests {
 
     #[test]
     fn a_pool_carves_as_many_blocks_as_it_holds() {
-        let arenas = Arenas::new();
+        static ARENAS: Arenas = Arenas::new();
         for class in [0, 40, 63, 64, 100, 119].map(|index| SizeClass::from_index(index).unwrap()) {
-            let pool = arenas.take_pool(class).unwrap();
+            let pool = ARENAS.take_pool(class).unwrap();
             let mut all = Vec::new();
             while let Some(taken) = pool.carve(7) {
                 all.append(&mut blocks(Some(taken)));
@@ -400,8 +400,8 @@ mod tests {
 
     #[test]
     fn a_wrong_count_is_put_right() {
-        let arenas = Arenas::new();
-        let pool = arenas.take_pool(SizeClass::SMALLEST).unwrap();
+        static ARENAS: Arenas = Arenas::new();
+        let pool = ARENAS.take_pool(SizeClass::SMALLEST).unwrap();
         pool.put_taken(pool.carve(5).unwrap());
         for free in [0, 3] {
             pool.set_counts(Counts { carved: 5, free });

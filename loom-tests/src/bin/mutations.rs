@@ -219,7 +219,7 @@ const MUTATIONS: &[Mutation] = &[
         "mailbox.rs",
         "            pool.set_next(seen);\n",
         "            if pool.next().is_null() {\n                pool.set_next(seen);\n            }\n",
-        "two_pools_posted_at_once",
+        "heir_fills_pools_while_one_is_on_its_way",
     ),
     mutation(
         "a spilled list is dropped",

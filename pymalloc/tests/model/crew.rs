@@ -80,6 +80,11 @@ impl Crew {
         }
     }
 
+    /// Whether a thread beside the caller is running.
+    pub(super) fn has_members(&self) -> bool {
+        self.members.iter().any(Option::is_some)
+    }
+
     /// Ends every thread.
     pub(super) fn end_all(&mut self) {
         for thread in 1..THREAD_COUNT {
