@@ -16,8 +16,8 @@
 //!
 //! An empty pool stays resident for reuse while all such memory is within
 //! [`RETAIN_BYTES`] plus a part of what is in use; beyond, empty arenas are given back
-//! at once, then runs of pools. So a heap that shrinks and falls silent is small, and
-//! one that breathes makes no system calls. (CPython keeps one empty arena, bpo-37257.)
+//! at once, then runs of pools. So a heap whose pools have become empty is small without a
+//! further call, and one that breathes makes no system calls. (CPython keeps one empty arena, bpo-37257.)
 //!
 //! # Invariants
 //! 1. An arena with a free pool and a used one is on the list of its number; an empty

@@ -373,7 +373,8 @@ pub fn stats() -> Stats {
 ///
 /// That is the memory of empty pools and arenas, and of cached large blocks, after the
 /// calling thread's free blocks have gone back to their pools. What lies in other
-/// threads' fronts stays with them. The allocator does most of this by itself (see
+/// threads' fronts stays with them, and so do pools that others emptied for an owner who
+/// has not looked since. The allocator does most of this by itself (see
 /// the README); this is for a program that knows it will be idle (glibc `malloc_trim`).
 ///
 /// # Examples
