@@ -30,6 +30,7 @@
 use core::cell::Cell;
 
 use crate::block::{Block, Chain};
+use crate::config::POOL_SIZE;
 use crate::front::Front;
 use crate::pool::{Held, OwnerId, Pool};
 use crate::region;
@@ -267,7 +268,7 @@ impl Heap {
         self.given.set(after);
         if before <= SHRINKING_BYTES && after > SHRINKING_BYTES || after > 2 * SHRINKING_BYTES {
             self.given.set(SHRINKING_BYTES + 1);
-            self.flush(shared);
+            SizeClass::all().for_each(|class| self.empty_front(shared, class));
         }
     }
 
@@ -322,23 +323,29 @@ impl Heap {
     pub(crate) fn flush(&self, shared: &Shared) {
         self.collect_mail(shared);
         for class in SizeClass::all() {
-            let front = self.front(class);
-            for list in front.close() {
-                self.give_back(shared, class, list);
-            }
-            if self.state.get() == State::Live {
-                front.open(self.front_capacity(class));
-            }
-            self.note_cached(class);
-            let mut next = front.pools.first();
+            self.empty_front(shared, class);
+            let pools = &self.front(class).pools;
+            let mut next = pools.first();
             while let Some(pool) = next {
-                next = front.pools.after(pool);
+                next = pools.after(pool);
                 if pool.collect() && pool.is_empty() {
-                    front.pools.remove(pool);
+                    pools.remove(pool);
                     shared.arenas.release_pool(pool);
                 }
             }
         }
+    }
+
+    /// Gives back the free blocks of a class that the thread has.
+    fn empty_front(&self, shared: &Shared, class: SizeClass) {
+        let front = self.front(class);
+        for list in front.close() {
+            self.give_back(shared, class, list);
+        }
+        if self.state.get() == State::Live {
+            front.open(self.front_capacity(class));
+        }
+        self.note_cached(class);
     }
 
     /// The thread exits: its blocks go home, its pools to the commons. What it does
@@ -370,10 +377,16 @@ impl Heap {
     }
 }
 
-/// Blocks of a pool, those that were out before first: they are warm.
+/// Blocks of a pool, those that were out before first: they are warm. Of a pool of the
+/// smallest size all of these; of a larger one no more than fit a front.
 fn take_or_carve(pool: Held, class: SizeClass) -> Option<Taken> {
+    let free = if class.pool_size() == POOL_SIZE {
+        pool.take_free()
+    } else {
+        pool.take_free_up_to(class.front_capacity())
+    };
     let most = (CARVE_BYTES / class.block_size()).max(1) as u32;
-    pool.take_free().or_else(|| pool.carve(most))
+    free.or_else(|| pool.carve(most))
 }
 
 /// Takes a pool without a free block off its list, unless one comes back meanwhile.

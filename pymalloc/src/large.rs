@@ -14,7 +14,7 @@
 //! 1. Every live large block is in the map, and in the sums, with the size of its
 //!    mapping, except while `resize` moves it: then nobody else may use it, and nobody
 //!    can be given an address in it, because it is still mapped.
-//! 2. The cached bytes are at most the limit.
+//! 2. The cached bytes are at most the limit, but while `dealloc` takes out what is too much.
 
 use core::alloc::Layout;
 use core::ptr::{NonNull, null_mut};
@@ -34,6 +34,8 @@ pub(crate) struct State {
     cache: Cache,
     pub(crate) count: usize,
     pub(crate) bytes: usize,
+    /// Bytes of the freed mappings that the kernel would not take.
+    stuck_bytes: usize,
 }
 
 // SAFETY: the nodes are touched by whoever has the state, that is, by the lock.
@@ -45,23 +47,6 @@ struct Mapping {
     size: usize,
 }
 
-impl Mapping {
-    /// Gives it back to the system.
-    ///
-    /// Where the kernel refuses, because that would split a mapping and no more are
-    /// allowed, the memory at least goes back; the addresses are lost.
-    ///
-    /// # Safety
-    /// Nobody uses it.
-    unsafe fn unmap(self) {
-        // SAFETY: the caller's promise.
-        if !unsafe { os::unmap(self.start, self.size) } {
-            // SAFETY: as above.
-            unsafe { os::discard(self.start.as_ptr(), self.size) };
-        }
-    }
-}
-
 impl Large {
     /// No blocks.
     pub(crate) const fn new() -> Self {
@@ -70,6 +55,7 @@ impl Large {
             cache: Cache::new(),
             count: 0,
             bytes: 0,
+            stuck_bytes: 0,
         }))
     }
 
@@ -86,35 +72,42 @@ impl Large {
         // A cached mapping holds old bytes, and any page of it may be out of line
         // with a larger alignment. To clear it costs what new pages cost.
         let reuse = !zeroed && layout.align() <= os::MIN_PAGE_SIZE;
-        let cached = if reuse {
-            self.lock().cache.take(size)
-        } else {
-            None
-        };
-        let map = || {
-            let start = os::map_aligned(size, layout.align())?;
-            Some(Mapping { start, size })
-        };
-        // What is cached is given up before memory is said to have run out.
-        let mapping = cached
-            .or_else(map)
-            .or_else(|| if self.trim() > 0 { map() } else { None });
-        let Some(mapping) = mapping else {
-            return null_mut();
-        };
-        let mut state = self.lock();
-        match state.map.node() {
-            Some(node) => {
-                state.enter(node, mapping);
-                mapping.start.as_ptr()
-            }
-            None => {
-                drop(state);
-                // SAFETY: nobody was told of it.
-                unsafe { mapping.unmap() };
-                null_mut()
-            }
+        if reuse && let Some(start) = self.alloc_cached(size) {
+            return start.as_ptr();
         }
+        // What is cached is given up before memory is said to have run out.
+        let new = self.alloc_new(size, layout.align()).or_else(|| {
+            if self.trim() == 0 {
+                return None;
+            }
+            self.alloc_new(size, layout.align())
+        });
+        new.map_or(null_mut(), NonNull::as_ptr)
+    }
+
+    fn alloc_cached(&self, size: usize) -> Option<NonNull<u8>> {
+        let mut state = self.lock();
+        let node = state.map.node()?;
+        let mapping = state.cache.take(size).or_else(|| state.take_stuck(size));
+        match mapping {
+            Some(mapping) => state.enter(node, mapping),
+            None => state.map.put_idle(node),
+        }
+        Some(mapping?.start)
+    }
+
+    fn alloc_new(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        let start = os::map_aligned(size, align)?;
+        let mapping = Mapping { start, size };
+        let mut state = self.lock();
+        if let Some(node) = state.map.node() {
+            state.enter(node, mapping);
+            return Some(start);
+        }
+        drop(state);
+        // SAFETY: nobody was told of it.
+        unsafe { self.unmap(mapping) };
+        None
     }
 
     /// Frees a block.
@@ -136,9 +129,14 @@ impl Large {
         while let Some(mapping) = excess {
             drop(state);
             // SAFETY: the cache gave it up, or did not want it.
-            unsafe { mapping.unmap() };
+            unsafe { self.unmap(mapping) };
             state = self.lock();
             excess = state.cache.take_excess();
+        }
+        let stuck = state.stuck_bytes > 0;
+        drop(state);
+        if stuck {
+            self.unmap_stuck();
         }
     }
 
@@ -165,7 +163,11 @@ impl Large {
         state.leave(block);
         drop(state);
         // SAFETY: a block is a mapping; it is the caller's.
-        let moved = unsafe { os::remap(block, old, size) };
+        let mut moved = unsafe { os::remap(block, old, size) };
+        if moved.is_none() && size > old && self.trim() > 0 {
+            // SAFETY: as above; a remap that fails changes nothing.
+            moved = unsafe { os::remap(block, old, size) };
+        }
         let now = moved.map_or(
             Mapping {
                 start: block,
@@ -192,12 +194,46 @@ impl Large {
         let mut given = 0;
         loop {
             let Some(mapping) = self.lock().cache.take_oldest() else {
-                return given;
+                break;
             };
             given += mapping.size;
             // SAFETY: the cache gave it up.
-            unsafe { mapping.unmap() };
+            unsafe { self.unmap(mapping) };
         }
+        while self.unmap_stuck() {}
+        given
+    }
+
+    /// Gives a mapping back to the system.
+    ///
+    /// Where the kernel refuses, because that would split a mapping and no more are
+    /// allowed, its memory at least goes back, and its addresses are kept, to be used or
+    /// offered again.
+    ///
+    /// # Safety
+    /// Nobody uses it.
+    unsafe fn unmap(&self, mapping: Mapping) {
+        // SAFETY: the caller's promise.
+        if unsafe { os::unmap(mapping.start, mapping.size) } {
+            return;
+        }
+        // SAFETY: as above.
+        unsafe { os::discard(mapping.start.as_ptr(), mapping.size) };
+        let _ = mapping.start.expose_provenance();
+        self.lock().put_stuck(mapping);
+    }
+
+    /// Offers one of the mappings that were refused again; whether it was taken.
+    fn unmap_stuck(&self) -> bool {
+        let Some(mapping) = self.lock().take_stuck(0) else {
+            return false;
+        };
+        // SAFETY: nobody uses a stuck mapping.
+        let taken = unsafe { os::unmap(mapping.start, mapping.size) };
+        if !taken {
+            self.lock().put_stuck(mapping);
+        }
+        taken
     }
 }
 
@@ -216,6 +252,33 @@ impl State {
         self.count -= 1;
         self.bytes -= node.size();
         Some(node)
+    }
+
+    /// Keeps a mapping that the kernel would not take. (Without memory for a record
+    /// its addresses are lost.)
+    fn put_stuck(&mut self, mapping: Mapping) {
+        if let Some(node) = self.map.node() {
+            self.map
+                .put_stuck(node, mapping.start.addr().get(), mapping.size);
+            self.stuck_bytes += mapping.size;
+        }
+    }
+
+    /// The mapping refused last, if it has `size` bytes or not many more; any, for 0.
+    fn take_stuck(&mut self, size: usize) -> Option<Mapping> {
+        let (addr, found) = self.map.last_stuck()?;
+        if size > 0 && !fits(found, size) {
+            return None;
+        }
+        let start = NonNull::new(core::ptr::with_exposed_provenance_mut(addr))?;
+        self.map.drop_stuck();
+        self.stuck_bytes -= found;
+        Some(Mapping { start, size: found })
+    }
+
+    /// Bytes of the freed mappings that are kept only because the kernel refused them.
+    pub(crate) fn stuck_bytes(&self) -> usize {
+        self.stuck_bytes
     }
 
     /// Bytes of the freed mappings that are kept.
@@ -245,6 +308,11 @@ impl State {
     pub(crate) fn record_bytes(&self) -> (usize, usize) {
         (self.map.slab().mapped_bytes(), self.map.slab().used_bytes())
     }
+}
+
+/// Whether a mapping of `found` bytes serves for `size`: at most a quarter longer.
+fn fits(found: usize, size: usize) -> bool {
+    found >= size && found - size <= size / 4
 }
 
 /// Whole pages for `size` bytes; `None` beyond the address space.
@@ -280,15 +348,14 @@ impl Cache {
         Some(mapping)
     }
 
-    /// The mapping that fits best: at most a quarter longer than need be.
+    /// The mapping that fits best.
     fn take(&mut self, size: usize) -> Option<Mapping> {
-        let fits = |mapping: &Mapping| mapping.size >= size && mapping.size - size <= size / 4;
         let (index, _) = self
             .entries
             .iter()
             .enumerate()
             .filter_map(|(index, entry)| Some((index, (*entry)?)))
-            .filter(|(_, mapping)| fits(mapping))
+            .filter(|(_, mapping)| fits(mapping.size, size))
             .min_by_key(|(_, mapping)| mapping.size)?;
         self.remove(index)
     }

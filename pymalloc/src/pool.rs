@@ -240,9 +240,14 @@ impl Held {
 
     /// Takes up to `most` (at least one) free blocks, or carves them.
     pub(crate) fn take_some(self, most: u32) -> Option<Taken> {
+        self.take_free_up_to(most).or_else(|| self.carve(most))
+    }
+
+    /// Takes up to `most` (at least one) blocks off the free list.
+    pub(crate) fn take_free_up_to(self, most: u32) -> Option<Taken> {
         let counts = self.0.counts();
         if counts.free <= most {
-            return self.take_free().or_else(|| self.carve(most));
+            return self.take_free();
         }
         let first = self.free_list();
         let mut last = first;

@@ -37,7 +37,8 @@ use crate::size_class::SizeClass;
 pub struct Stats {
     /// Times an arena was given memory (CPython "arenas allocated total").
     pub arenas_total: usize,
-    /// Times an arena's memory went back to the system ("arenas reclaimed").
+    /// Times an arena's memory went back to the system, or was offered to it ("arenas
+    /// reclaimed").
     pub arenas_reclaimed: usize,
     /// The most arenas that had memory at once ("arenas highwater mark").
     pub arenas_highwater: usize,
@@ -50,7 +51,7 @@ pub struct Stats {
     /// Bytes of the free blocks in pools in use, those that were never carved
     /// included ("bytes in available blocks").
     pub bytes_free: usize,
-    /// Of these, bytes at hand in the fronts of threads.
+    /// Bytes at hand in the fronts of threads, part of the free ones.
     pub bytes_in_fronts: usize,
     /// Bytes of the free pools of arenas that have memory ("unused pools").
     pub bytes_unused_pools: usize,
@@ -68,7 +69,8 @@ pub struct Stats {
     /// Bytes of address space: regions, large blocks, records.
     pub bytes_mapped: usize,
     /// An estimate of the resident part of it: what was ever touched and not given
-    /// back. The system may have less resident, if a program never wrote to its blocks.
+    /// back. The system has less resident if a program never wrote to its blocks, and more
+    /// if it refused to take memory back, because the program has locked it.
     pub bytes_resident: usize,
 }
 
@@ -196,7 +198,8 @@ impl Stats {
         self.bytes_large = large.bytes;
         self.bytes_large_cached = large.cached_bytes();
         self.bytes_headers += records_used;
-        self.bytes_mapped += large.bytes + large.cached_bytes() + records_mapped;
+        self.bytes_mapped +=
+            large.bytes + large.cached_bytes() + large.stuck_bytes() + records_mapped;
         self.bytes_resident += large.bytes + large.cached_bytes() + self.bytes_headers;
     }
 
