@@ -244,6 +244,8 @@ fn enlist(heap: &Heap) {
 fn exit_key() -> Option<libc::pthread_key_t> {
     static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
     *KEY.get_or_init(|| {
+        // It fails where memory has run out; then a fork is as risky as under an
+        // allocator without handlers.
         // SAFETY: the handlers are functions that can be called at any time.
         unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
         settings::read_all();
@@ -258,9 +260,11 @@ fn exit_key() -> Option<libc::pthread_key_t> {
     })
 }
 
-/// Does it before `main`, and before most constructors: no other thread changes the
-/// environment yet, and of all handlers for forks, which run last come first, ours runs
-/// last, so that the others may allocate.
+/// Does it when the program, or the shared library this is part of, is loaded: before
+/// `main`, and before the constructors of the same binary. So no thread of the program
+/// is changing its environment yet; and since handlers for forks run last come first, those
+/// that the binary registers run before ours, and may allocate. Those of libraries that were
+/// loaded earlier run after ours, with everything locked.
 #[used]
 // SAFETY: the loader calls what it finds there; the function needs nothing that a
 // constructor does not have.
@@ -335,7 +339,7 @@ pub unsafe fn usable_size(ptr: *const u8) -> usize {
 /// Whether `ptr` points into memory of this allocator: an arena, in use or not, or a
 /// large block in use (CPython `address_in_range`).
 ///
-/// Any address may be asked about; nothing is read from it. Costs one load for an
+/// Any address may be asked about; nothing is read from it. Costs two loads for an
 /// address in an arena, else a lock and a search among the large blocks.
 ///
 /// # Examples

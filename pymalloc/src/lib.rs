@@ -39,7 +39,8 @@
 //!
 //! # Environment
 //!
-//! Read when the process starts; a bad value gives a line on standard error, and the default.
+//! Read when the program is loaded (a shared library: when that is); a bad value gives a
+//! line on standard error, and the default.
 //!
 //! | variable | values | default | does |
 //! |---|---|---|---|

@@ -30,7 +30,8 @@ pub(crate) struct Member {
     next_idle: Cell<Option<&'static Member>>,
 }
 
-// SAFETY: all but the mailbox is reached under the registry's lock alone.
+// SAFETY: the mailbox and the counts are made of atomics; all else is reached under the
+// registry's lock alone.
 unsafe impl Sync for Member {}
 
 impl Member {

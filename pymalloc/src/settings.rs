@@ -1,4 +1,4 @@
-//! The environment variables, read when the process starts.
+//! The environment variables, read when the program is loaded.
 //!
 //! | variable | values | default | does |
 //! |---|---|---|---|

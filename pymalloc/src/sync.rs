@@ -1,8 +1,9 @@
 //! The one place that names atomics, cells and locks: std's, or loom's when the
 //! crate is compiled as a model (`cfg(loom)`, set by the `loom-tests` package).
 //!
-//! Everything two threads may touch goes through these types, so that the models
-//! explore the code that ships and no copy of it.
+//! Everything the protocol between threads rests on goes through these types, so that
+//! the models explore the code that ships and no copy of it. (Core's atomics are used where
+//! a value stands for itself: the map of regions, a pool's class, settings.)
 
 #[cfg(not(loom))]
 mod imp {
