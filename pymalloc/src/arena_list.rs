@@ -30,19 +30,11 @@
 
 use crate::arena::{Arena, Kind, arena_of};
 use crate::arena_map::ArenaMap;
+use crate::arenas::Wash;
 use crate::config::{ARENA_SIZE, RETAIN_BYTES, RETAIN_FRACTION};
-use crate::os;
 use crate::pool::Held;
 use crate::region::Region;
 use crate::size_class::SizeClass;
-use crate::sync::{Mutex, MutexGuard, lock};
-
-/// All arenas, and the map of their addresses.
-#[derive(Debug)]
-pub(crate) struct Arenas {
-    lists: Mutex<ArenaLists>,
-    pub(crate) map: ArenaMap,
-}
 
 /// What the arenas' lock guards.
 #[derive(Debug)]
@@ -88,14 +80,6 @@ struct ByFree {
     occupied: u16,
 }
 
-/// Free pools of an arena, out to be given back to the system.
-struct Wash {
-    arena: &'static Arena,
-    bits: u16,
-    /// Bytes of those that may be resident.
-    dirty_bytes: usize,
-}
-
 impl ByFree {
     const fn new() -> Self {
         Self {
@@ -116,112 +100,8 @@ impl ByFree {
     }
 }
 
-impl Arenas {
-    crate::sync::const_fn! {
-        /// No arenas yet.
-        pub(crate) fn new() -> Self {
-            Self {
-                lists: Mutex::new(ArenaLists::new()),
-                map: ArenaMap::new(),
-            }
-        }
-    }
-
-    /// Locks the lists, for a fork, for statistics and for checks.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, ArenaLists> {
-        lock(&self.lists)
-    }
-
-    /// A new pool of this class, held by the caller; `None` if memory has run out.
-    pub(crate) fn take_pool(&self, class: SizeClass) -> Option<Held> {
-        let mut lists = self.lock();
-        let kind = Kind::of(class);
-        let arena = match lists.fullest(kind) {
-            Some(arena) => arena,
-            None => lists.take_empty(kind, &self.map)?,
-        };
-        let (pool, resident) = arena.take_pool(class);
-        lists.dirty_bytes -= resident;
-        lists.used_bytes += kind.pool_size();
-        lists.place(arena);
-        Some(pool)
-    }
-
-    /// Takes back a pool that the caller holds and that is empty; gives memory back
-    /// to the system where more is free than may be retained.
-    pub(crate) fn release_pool(&self, pool: Held) {
-        debug_assert!(pool.is_empty() && !pool.is_listed());
-        let mut lists = self.lock();
-        let arena = arena_of(pool);
-        lists.unplace(arena);
-        arena.put_pool(pool);
-        lists.dirty_bytes += arena.kind().pool_size();
-        lists.used_bytes -= arena.kind().pool_size();
-        lists.place(arena);
-        while let Some(wash) = lists.take_excess() {
-            drop(lists);
-            let bytes = wash.give_back();
-            lists = self.lock();
-            lists.given_back += bytes;
-            lists.put_back(&wash, 0);
-        }
-    }
-
-    /// Gives every empty pool's memory back.
-    pub(crate) fn trim(&self) {
-        let mut lists = self.lock();
-        let mut region = lists.region;
-        while let Some(current) = region {
-            for arena in lists.arenas_of(current) {
-                if let Some(wash) = lists.take_dirty(arena) {
-                    lists.given_back += wash.give_back();
-                    lists.put_back(&wash, 0);
-                }
-            }
-            region = current.previous();
-        }
-    }
-}
-
-#[cfg(not(loom))]
-impl Arenas {
-    /// Puts back what other threads had out when this process was forked.
-    pub(crate) fn recover(&self) {
-        let mut lists = self.lock();
-        let mut region = lists.region;
-        while let Some(current) = region {
-            for arena in lists.arenas_of(current).filter(|arena| arena.out() != 0) {
-                let bits = arena.out();
-                let wash = Wash {
-                    arena,
-                    bits,
-                    dirty_bytes: 0,
-                };
-                lists.put_back(&wash, bits);
-            }
-            region = current.previous();
-        }
-    }
-}
-
-impl Wash {
-    /// Gives the pools back; how many bytes of what may have been resident. Where the
-    /// system refuses, because the memory is locked, or its pages are larger than the
-    /// pools, nothing can be done, and the pools count as clean all the same, so that it
-    /// is not asked again and again.
-    fn give_back(&self) -> usize {
-        let mut all = true;
-        for (offset, bytes) in self.arena.runs(self.bits) {
-            let start = self.arena.base().wrapping_add(offset);
-            // SAFETY: the pools are empty, and out of the arena: nobody knows them.
-            all &= unsafe { os::discard(start, bytes) };
-        }
-        if all { self.dirty_bytes } else { 0 }
-    }
-}
-
 impl ArenaLists {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             usable: [const { [const { ByFree::new() }; 2] }; 2],
             dirty: None,
@@ -238,6 +118,30 @@ impl ArenaLists {
                 current: 0,
             },
         }
+    }
+
+    /// A new pool, held by the caller; `None` if memory has run out.
+    pub(crate) fn take_pool(&mut self, class: SizeClass, map: &ArenaMap) -> Option<Held> {
+        let kind = Kind::of(class);
+        let arena = match self.fullest(kind) {
+            Some(arena) => arena,
+            None => self.take_empty(kind, map)?,
+        };
+        let (pool, resident) = arena.take_pool(class);
+        self.dirty_bytes -= resident;
+        self.used_bytes += kind.pool_size();
+        self.place(arena);
+        Some(pool)
+    }
+
+    /// Takes back an empty pool that the caller holds.
+    pub(crate) fn put_pool(&mut self, pool: Held) {
+        let arena = arena_of(pool);
+        self.unplace(arena);
+        arena.put_pool(pool);
+        self.dirty_bytes += arena.kind().pool_size();
+        self.used_bytes -= arena.kind().pool_size();
+        self.place(arena);
     }
 
     /// The arena of this kind with the fewest free pools, a resident one among equals,
@@ -341,7 +245,7 @@ impl ArenaLists {
 
     /// What must be given back for the free, resident memory to be within bounds: an
     /// empty arena, or else the free pools of the emptiest arena where one is resident.
-    fn take_excess(&mut self) -> Option<Wash> {
+    pub(crate) fn take_excess(&mut self) -> Option<Wash> {
         if self.dirty_bytes <= RETAIN_BYTES + self.used_bytes / RETAIN_FRACTION {
             return None;
         }
@@ -354,7 +258,7 @@ impl ArenaLists {
     }
 
     /// Takes an arena's free, resident pools out; all of it if it is empty.
-    fn take_dirty(&mut self, arena: &'static Arena) -> Option<Wash> {
+    pub(crate) fn take_dirty(&mut self, arena: &'static Arena) -> Option<Wash> {
         if arena.dirty() == 0 {
             return None;
         }
@@ -376,7 +280,7 @@ impl ArenaLists {
     }
 
     /// Takes back what was out; some of it may be dirty.
-    fn put_back(&mut self, wash: &Wash, dirty: u16) {
+    pub(crate) fn put_back(&mut self, wash: &Wash, dirty: u16) {
         let arena = wash.arena;
         self.unplace(arena);
         let dirty_before = arena.dirty_bytes();

@@ -21,7 +21,7 @@
 //! Lock order: a shelf, then the arenas. Models: `adoption_by_two_threads`,
 //! `thread_exit_against_remote_free`, `arena_release_against_last_free`.
 
-use crate::arena_list::Arenas;
+use crate::arenas::Arenas;
 use crate::block::Chain;
 use crate::mailbox::Mailbox;
 use crate::pool::{Held, NOBODY, OwnerId};

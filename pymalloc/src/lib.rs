@@ -65,6 +65,7 @@ compile_error!("pymalloc needs 64-bit addresses; use the default allocator");
 mod arena;
 mod arena_list;
 mod arena_map;
+mod arenas;
 mod block;
 mod commons;
 mod config;

@@ -356,7 +356,7 @@ impl Held {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::arena_list::Arenas;
+    use crate::arenas::Arenas;
 
     fn blocks(taken: Option<Taken>) -> Vec<*mut Block> {
         let mut blocks = Vec::new();

@@ -3,7 +3,7 @@
 //! Lock order, each before the ones after it; no path takes two of a row:
 //! registry, shelves of the commons (by class), arenas, large blocks.
 
-use crate::arena_list::Arenas;
+use crate::arenas::Arenas;
 use crate::commons::Commons;
 #[cfg(not(loom))]
 use crate::large::Large;

@@ -1,0 +1,126 @@
+//! The way of a pool out of its arena, and of memory back to the system.
+//!
+//! ```text
+//!  take_pool ──▶ arena_list.rs: the fullest arena with a free pool ──▶ pool, held
+//!  release_pool ──▶ its arena ──▶ more free than may be retained?
+//!                                      │ take_excess: out of the lists
+//!                                      ▼
+//!                                   Wash: madvise, no lock held ──▶ put_back, clean
+//! ```
+//! While the system takes its memory, a pool is neither free nor used: nobody else can
+//! have it, and the lock is free.
+//!
+//! Model: `both_pools_of_an_arena_released_at_once` in `loom-tests`.
+
+use crate::arena::Arena;
+use crate::arena_list::ArenaLists;
+use crate::arena_map::ArenaMap;
+use crate::os;
+use crate::pool::Held;
+use crate::size_class::SizeClass;
+use crate::sync::{Mutex, MutexGuard, lock};
+
+/// All arenas, and the map of their addresses.
+#[derive(Debug)]
+pub(crate) struct Arenas {
+    lists: Mutex<ArenaLists>,
+    pub(crate) map: ArenaMap,
+}
+
+/// Free pools of an arena, out to be given back to the system.
+#[derive(Debug)]
+pub(crate) struct Wash {
+    pub(crate) arena: &'static Arena,
+    pub(crate) bits: u16,
+    /// Bytes of those that may be resident.
+    pub(crate) dirty_bytes: usize,
+}
+
+impl Arenas {
+    crate::sync::const_fn! {
+        /// No arenas yet.
+        pub(crate) fn new() -> Self {
+            Self {
+                lists: Mutex::new(ArenaLists::new()),
+                map: ArenaMap::new(),
+            }
+        }
+    }
+
+    /// Locks the lists, for a fork, for statistics and for checks.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ArenaLists> {
+        lock(&self.lists)
+    }
+
+    /// A new pool of this class, held by the caller; `None` if memory has run out.
+    pub(crate) fn take_pool(&self, class: SizeClass) -> Option<Held> {
+        self.lock().take_pool(class, &self.map)
+    }
+
+    /// Takes back a pool that the caller holds and that is empty; gives memory back
+    /// to the system where more is free than may be retained.
+    pub(crate) fn release_pool(&self, pool: Held) {
+        debug_assert!(pool.is_empty() && !pool.is_listed());
+        let mut lists = self.lock();
+        lists.put_pool(pool);
+        while let Some(wash) = lists.take_excess() {
+            drop(lists);
+            let bytes = wash.give_back();
+            lists = self.lock();
+            lists.given_back += bytes;
+            lists.put_back(&wash, 0);
+        }
+    }
+
+    /// Gives every empty pool's memory back, under the lock: nobody takes a pool meanwhile.
+    pub(crate) fn trim(&self) {
+        let mut lists = self.lock();
+        let mut region = lists.newest_region();
+        while let Some(current) = region {
+            for arena in lists.arenas_of(current) {
+                if let Some(wash) = lists.take_dirty(arena) {
+                    lists.given_back += wash.give_back();
+                    lists.put_back(&wash, 0);
+                }
+            }
+            region = current.previous();
+        }
+    }
+}
+
+#[cfg(not(loom))]
+impl Arenas {
+    /// Puts back what other threads had out when this process was forked.
+    pub(crate) fn recover(&self) {
+        let mut lists = self.lock();
+        let mut region = lists.newest_region();
+        while let Some(current) = region {
+            for arena in lists.arenas_of(current).filter(|arena| arena.out() != 0) {
+                let bits = arena.out();
+                let wash = Wash {
+                    arena,
+                    bits,
+                    dirty_bytes: 0,
+                };
+                lists.put_back(&wash, bits);
+            }
+            region = current.previous();
+        }
+    }
+}
+
+impl Wash {
+    /// Gives the pools back; how many bytes of what may have been resident. Where the
+    /// system refuses, because the memory is locked, or its pages are larger than the
+    /// pools, nothing can be done, and the pools count as clean all the same, so that it
+    /// is not asked again and again.
+    fn give_back(&self) -> usize {
+        let mut all = true;
+        for (offset, bytes) in self.arena.runs(self.bits) {
+            let start = self.arena.base().wrapping_add(offset);
+            // SAFETY: the pools are empty, and out of the arena: nobody knows them.
+            all &= unsafe { os::discard(start, bytes) };
+        }
+        if all { self.dirty_bytes } else { 0 }
+    }
+}
