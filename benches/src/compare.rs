@@ -196,11 +196,8 @@ fn count_instructions(results: &mut Results, rows: &[&'static Row], options: &Op
         return;
     }
     let is_counted = |cell: &Cell| {
-        let counted =
-            cell.row.counted_at.is_some() && rows.iter().any(|row| row.name == cell.row.name);
-        let in_time = !options.quick || matches!(cell.row.kind, Kind::Micro | Kind::Gc);
-        let lto = results.built[cell.built].lto || !options.quick;
-        counted && in_time && lto && cell.outcome == Outcome::Ran
+        let chosen = rows.iter().any(|row| row.name == cell.row.name);
+        chosen && cell.outcome == Outcome::Ran && is_counted(cell, &results.built, options.quick)
     };
     let wanted: Vec<usize> = (0..results.cells.len())
         .filter(|n| is_counted(&results.cells[*n]))
@@ -219,6 +216,17 @@ fn count_instructions(results: &mut Results, rows: &[&'static Row], options: &Op
         results.cells[n].instructions = Some(count);
     }
     progress.end();
+}
+
+/// Counting takes fifty times as long as running: a quick comparison counts the short
+/// rows of single operations, and only programs built with LTO.
+fn is_counted(cell: &Cell, built: &[Built], is_quick: bool) -> bool {
+    const SHORT: u32 = 40;
+    let Some((_, more)) = cell.row.counted_at else {
+        return false;
+    };
+    let is_short = matches!(cell.row.kind, Kind::Micro | Kind::Gc) && more <= SHORT;
+    !is_quick || (is_short && built[cell.built].lto)
 }
 
 fn lto_name(lto: bool) -> &'static str {

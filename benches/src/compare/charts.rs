@@ -97,15 +97,15 @@ pub(super) fn bars(results: &Results, line: Line, columns: &[usize]) -> String {
     html
 }
 
-/// The ratio, green where we win and red where we lose by more than noise.
+/// The ratio, green where we win and red where we lose, if by more than a tenth.
 fn chip(results: &Results, line: Line) -> String {
     let ratio = results.verdict(line).and_then(|verdict| verdict.ratio);
     let Some(ratio) = ratio else {
         return String::new();
     };
     let class = match ratio {
-        _ if ratio <= 1.0 => "win",
-        _ if ratio < 1.1 => "even",
+        _ if ratio < 0.9 => "win",
+        _ if ratio <= 1.1 => "even",
         _ => "loss",
     };
     let (text, rival) = verdict(results, line);
