@@ -196,21 +196,16 @@ fn graph(arena: &mut Arena<Root>, count: usize) {
 }
 
 fn live_graph(scale: Scale) -> Report {
-    let rounds = scale.of(10);
+    let count = scale.of(GRAPH);
     let mut arena = arena();
-    graph(&mut arena, GRAPH);
-    collect(&mut arena);
+    graph(&mut arena, count);
     let clock = Clock::start();
-    let mut pause = Duration::ZERO;
-    for _ in 0..rounds {
-        let before = Instant::now();
-        arena.finish_cycle();
-        pause = pause.max(before.elapsed());
-    }
+    arena.finish_cycle();
     let sum = arena.mutate(|_, root| fold(root[0].v, alive() as u64));
+    let report = clock.stop(count, sum);
     Report {
-        pause,
-        ..clock.stop(rounds * GRAPH, sum)
+        pause: report.wall,
+        ..report
     }
 }
 
