@@ -219,3 +219,115 @@ fn pool_released_by_its_owner_against_the_last_push() {
         world.assert_all_returned();
     });
 }
+
+/// A pool that its owner gave back is taken by the commons; the owner that was frees a
+/// block of it, and a guest another.
+#[test]
+fn released_pool_is_borrowed() {
+    explore(5, || {
+        let world = World::new();
+        let (owner, mut blocks) = thread_with_blocks(&world, 1);
+        owner.free(blocks.remove(0));
+        owner.flush();
+        let guest = world.guest();
+        let (first, second) = (guest.alloc(), guest.alloc());
+        let other = free_elsewhere(&world, first);
+        owner.free(second);
+        owner.flush();
+        other.join().unwrap();
+        owner.exit();
+        world.assert_all_returned();
+    });
+}
+
+/// A common pool is adopted and becomes full, and its blocks come back from two threads.
+#[test]
+fn adopted_pool_becomes_full() {
+    explore(5, || {
+        let world = World::new();
+        let (exited, mut blocks) = thread_with_blocks(&world, 1);
+        exited.exit();
+        let (heir, mut own) = thread_with_blocks(&world, 2);
+        let first = free_elsewhere(&world, blocks.remove(0));
+        let second = free_elsewhere(&world, own.remove(0));
+        heir.free(own.remove(0));
+        heir.flush();
+        first.join().unwrap();
+        second.join().unwrap();
+        heir.flush();
+        world.assert_all_returned();
+        heir.exit();
+    });
+}
+
+/// A pool is on its way to a mailbox while its owner exits; the heir of the mailbox fills
+/// pools, and a block of one comes back too.
+#[test]
+fn heir_fills_pools_while_one_is_on_its_way() {
+    explore(4, || {
+        let world = World::new();
+        let (owner, mut blocks) = thread_with_blocks(&world, 3);
+        let late = free_elsewhere(&world, blocks.remove(0));
+        owner.exit();
+        let (heir, mut own) = thread_with_blocks(&world, 2);
+        let again = free_elsewhere(&world, own.remove(0));
+        heir.free(own.remove(0));
+        heir.flush();
+        late.join().unwrap();
+        again.join().unwrap();
+        heir.exit();
+        let guest = world.guest();
+        blocks.into_iter().for_each(|block| guest.free(block));
+        world.assert_all_returned();
+    });
+}
+
+/// Two full pools of one owner come back at once.
+#[test]
+fn two_pools_posted_at_once() {
+    explore(4, || {
+        let world = World::new();
+        let (owner, mut blocks) = thread_with_blocks(&world, 5);
+        let first = free_elsewhere(&world, blocks.remove(2));
+        let second = free_elsewhere(&world, blocks.remove(0));
+        first.join().unwrap();
+        second.join().unwrap();
+        blocks.into_iter().for_each(|block| owner.free(block));
+        owner.flush();
+        world.assert_all_returned();
+        owner.exit();
+    });
+}
+
+/// A live thread's lists go home as they spill over, while a block of theirs comes back
+/// from elsewhere.
+#[test]
+fn spill_against_remote_free() {
+    explore(4, || {
+        let world = World::new();
+        let (owner, mut blocks) = thread_with_blocks(&world, 5);
+        let other = free_elsewhere(&world, blocks.remove(0));
+        blocks.into_iter().for_each(|block| owner.free(block));
+        // Both lists of the front are used again.
+        let again: Vec<_> = (0..4).map(|_| owner.alloc()).collect();
+        again.into_iter().for_each(|block| owner.free(block));
+        other.join().unwrap();
+        owner.exit();
+        world.assert_all_returned();
+    });
+}
+
+/// A thread allocates and frees after its exit, as a guest, what it had out before.
+#[test]
+fn thread_is_a_guest_after_its_exit() {
+    explore(4, || {
+        let world = World::new();
+        let (thread, mut blocks) = thread_with_blocks(&world, 3);
+        let other = free_elsewhere(&world, blocks.remove(0));
+        thread.exit();
+        blocks.into_iter().for_each(|block| thread.free(block));
+        thread.free(thread.alloc());
+        other.join().unwrap();
+        world.assert_all_returned();
+    });
+}

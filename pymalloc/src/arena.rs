@@ -11,7 +11,8 @@
 //!
 //! # Invariants
 //! 1. `free` has a bit for each free pool, none above the kind's count; `dirty` is
-//!    the part of it whose memory may hold old bytes, and be resident.
+//!    the part of it whose memory may hold old bytes, and be resident. `out` has a bit
+//!    for each pool that is neither free nor used: it is being given back.
 //! 2. A pool whose bit is set is empty, and nobody holds it but the arenas' lock.
 //!
 //! # Access
@@ -75,6 +76,7 @@ pub(crate) struct Arena {
     base: *mut u8,
     free: Cell<u16>,
     dirty: Cell<u16>,
+    out: Cell<u16>,
     kind: Cell<Kind>,
 }
 
@@ -90,6 +92,7 @@ impl Arena {
             base,
             free: Cell::new(Kind::Small.all()),
             dirty: Cell::new(0),
+            out: Cell::new(0),
             kind: Cell::new(Kind::Small),
         }
     }
@@ -119,10 +122,14 @@ impl Arena {
         self.dirty.get().count_ones() as usize * self.kind.get().pool_size()
     }
 
-    /// Whether a pool is free.
-    #[cfg(not(loom))]
-    pub(crate) fn is_free(&self, index: u32) -> bool {
-        self.free.get() >> index & 1 == 1
+    /// The pools in use, as bits.
+    pub(crate) fn used(&self) -> u16 {
+        self.kind.get().all() & !self.free.get() & !self.out.get()
+    }
+
+    /// The pools out to be given back, as bits.
+    pub(crate) fn out(&self) -> u16 {
+        self.out.get()
     }
 
     /// Gives an empty arena to pools of another size. What is dirty stays so, in
@@ -194,8 +201,9 @@ impl Arena {
     /// Whether invariant 1 holds.
     #[cfg(not(loom))]
     pub(crate) fn is_sound(&self) -> bool {
-        let (free, dirty, all) = (self.free.get(), self.dirty.get(), self.kind.get().all());
-        free & !all == 0 && dirty & !free == 0
+        let (free, dirty, out) = (self.free.get(), self.dirty.get(), self.out.get());
+        let all = self.kind.get().all();
+        (free | out) & !all == 0 && free & out == 0 && dirty & !free == 0
     }
 
     /// Takes free pools out, to be given back to the system while no lock is held.
@@ -203,15 +211,15 @@ impl Arena {
         debug_assert_eq!(self.free.get() & bits, bits);
         self.free.set(self.free.get() & !bits);
         self.dirty.set(self.dirty.get() & !bits);
+        self.out.set(self.out.get() | bits);
     }
 
-    /// Returns what `take_out` took, clean now or, if that failed, dirty.
-    pub(crate) fn put_back(&self, bits: u16, clean: bool) {
-        debug_assert_eq!(self.free.get() & bits, 0);
+    /// Returns what `take_out` took; some of it may be dirty.
+    pub(crate) fn put_back(&self, bits: u16, dirty: u16) {
+        debug_assert_eq!(self.out.get() & bits, bits);
+        self.out.set(self.out.get() & !bits);
         self.free.set(self.free.get() | bits);
-        if !clean {
-            self.dirty.set(self.dirty.get() | bits);
-        }
+        self.dirty.set(self.dirty.get() | dirty);
     }
 
     /// The runs of neighbouring pools in `bits`, as offset and bytes.

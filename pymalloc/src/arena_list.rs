@@ -5,6 +5,7 @@
 //!  Small:   [1] ⇄ arena ⇄ arena   [2] ∅   [3] ⇄ arena   ...  [15] ∅
 //!  Middle:  [1] ∅                 [2] ⇄ arena            [3] ∅
 //!              ▲ taken from first                     ▲ drained, in the end empty
+//!  (twice: arenas all of whose free pools were given back, and the others)
 //!
 //!  empty:   dirty ⇄ arena ⇄ arena      resident, within what may be retained
 //!           clean ⇄ arena              given back to the system
@@ -16,18 +17,20 @@
 //!
 //! An empty pool stays resident for reuse while all such memory is within
 //! [`RETAIN_BYTES`] plus a part of what is in use; beyond, empty arenas are given back
-//! at once, then runs of pools. So a heap that shrinks and falls silent is small, and
-//! one that breathes makes no system calls. (CPython keeps one empty arena, bpo-37257.)
+//! at once, then the free pools of the emptiest others. So a heap whose pools have become
+//! empty is small without a further call, and one that breathes makes no system calls.
+//! (CPython keeps one empty arena, bpo-37257.)
 //!
 //! # Invariants
-//! 1. An arena with a free pool and a used one is on the list of its number; an empty
-//!    one is on `dirty` or `clean`; a full one, or one out to be given back, on none.
+//! 1. An arena that has a free pool, and one that is used or out to be given back, is
+//!    on the list of its number; one whose pools are all free is on `dirty` or `clean`;
+//!    one without a free pool is on none.
 //! 2. `dirty_bytes` is the sum of the arenas' dirty bytes, `used_bytes` of the pools
 //!    handed out.
 
 use crate::arena::{Arena, Kind, arena_of};
 use crate::arena_map::ArenaMap;
-use crate::config::{ARENA_SIZE, DISCARD_MIN, RETAIN_BYTES, RETAIN_FRACTION};
+use crate::config::{ARENA_SIZE, RETAIN_BYTES, RETAIN_FRACTION};
 use crate::os;
 use crate::pool::Held;
 use crate::region::Region;
@@ -44,10 +47,9 @@ pub(crate) struct Arenas {
 /// What the arenas' lock guards.
 #[derive(Debug)]
 pub(crate) struct ArenaLists {
-    /// By kind (small, middle) and number of free pools.
-    usable: [[List; 16]; 2],
-    /// Bit `n`: the list of arenas with `n` free pools is not empty.
-    occupied: [u16; 2],
+    /// Arenas whose free pools are clean, and those where one may be resident; each by
+    /// kind (small, middle).
+    usable: [[ByFree; 2]; 2],
     dirty: List,
     clean: List,
     /// The newest region, and the first of its arenas that was never made.
@@ -55,9 +57,7 @@ pub(crate) struct ArenaLists {
     unmade: usize,
     dirty_bytes: usize,
     used_bytes: usize,
-    /// Bytes of free pools that are out to be given back.
-    bytes_out: usize,
-    /// Bytes that were ever given back.
+    /// Bytes that were ever given back, in runs that held a resident pool.
     pub(crate) given_back: usize,
     pub(crate) counters: Counters,
 }
@@ -80,10 +80,40 @@ unsafe impl Send for ArenaLists {}
 
 type List = Option<&'static Arena>;
 
+/// Lists of arenas by their number of free pools.
+#[derive(Debug)]
+struct ByFree {
+    lists: [List; 16],
+    /// Bit `n`: the list of arenas with `n` free pools is not empty.
+    occupied: u16,
+}
+
 /// Free pools of an arena, out to be given back to the system.
 struct Wash {
     arena: &'static Arena,
     bits: u16,
+    /// Bytes of those that may be resident.
+    dirty_bytes: usize,
+}
+
+impl ByFree {
+    const fn new() -> Self {
+        Self {
+            lists: [None; 16],
+            occupied: 0,
+        }
+    }
+
+    /// The least number of free pools of an arena here; 16 if there is none.
+    fn fewest(&self) -> usize {
+        self.occupied.trailing_zeros() as usize
+    }
+
+    /// An arena with the most free pools.
+    fn emptiest(&self) -> List {
+        let most = self.occupied.checked_ilog2()?;
+        *self.lists.get(most as usize)?
+    }
 }
 
 impl Arenas {
@@ -128,14 +158,12 @@ impl Arenas {
         lists.dirty_bytes += arena.kind().pool_size();
         lists.used_bytes -= arena.kind().pool_size();
         lists.place(arena);
-        while let Some(wash) = lists.take_excess(arena) {
+        while let Some(wash) = lists.take_excess() {
             drop(lists);
-            let clean = wash.give_back();
+            let bytes = wash.give_back();
             lists = self.lock();
-            lists.put_back(&wash, clean);
-            if !clean {
-                break;
-            }
+            lists.given_back += bytes;
+            lists.put_back(&wash, 0);
         }
     }
 
@@ -146,8 +174,8 @@ impl Arenas {
         while let Some(current) = region {
             for arena in lists.arenas_of(current) {
                 if let Some(wash) = lists.take_dirty(arena) {
-                    let clean = wash.give_back();
-                    lists.put_back(&wash, clean);
+                    lists.given_back += wash.give_back();
+                    lists.put_back(&wash, 0);
                 }
             }
             region = current.previous();
@@ -155,28 +183,53 @@ impl Arenas {
     }
 }
 
+#[cfg(not(loom))]
+impl Arenas {
+    /// Puts back what other threads had out when this process was forked.
+    pub(crate) fn recover(&self) {
+        let mut lists = self.lock();
+        let mut region = lists.region;
+        while let Some(current) = region {
+            for arena in lists.arenas_of(current).filter(|arena| arena.out() != 0) {
+                let bits = arena.out();
+                let wash = Wash {
+                    arena,
+                    bits,
+                    dirty_bytes: 0,
+                };
+                lists.put_back(&wash, bits);
+            }
+            region = current.previous();
+        }
+    }
+}
+
 impl Wash {
-    fn give_back(&self) -> bool {
-        self.arena.runs(self.bits).all(|(offset, bytes)| {
+    /// Gives the pools back; how many bytes of what may have been resident. Where the
+    /// system refuses, because the memory is locked, or its pages are larger than the
+    /// pools, nothing can be done, and the pools count as clean all the same, so that it
+    /// is not asked again and again.
+    fn give_back(&self) -> usize {
+        let mut all = true;
+        for (offset, bytes) in self.arena.runs(self.bits) {
             let start = self.arena.base().wrapping_add(offset);
             // SAFETY: the pools are empty, and out of the arena: nobody knows them.
-            unsafe { os::discard(start, bytes) }
-        })
+            all &= unsafe { os::discard(start, bytes) };
+        }
+        if all { self.dirty_bytes } else { 0 }
     }
 }
 
 impl ArenaLists {
     const fn new() -> Self {
         Self {
-            usable: [[None; 16]; 2],
-            occupied: [0; 2],
+            usable: [const { [const { ByFree::new() }; 2] }; 2],
             dirty: None,
             clean: None,
             region: None,
             unmade: 0,
             dirty_bytes: 0,
             used_bytes: 0,
-            bytes_out: 0,
             given_back: 0,
             counters: Counters {
                 total: 0,
@@ -187,13 +240,17 @@ impl ArenaLists {
         }
     }
 
-    /// The arena of this kind with the fewest free pools, taken off its list.
+    /// The arena of this kind with the fewest free pools, a resident one among equals,
+    /// taken off its list.
     fn fullest(&mut self, kind: Kind) -> Option<&'static Arena> {
-        if kind == Kind::Whole {
-            return None;
-        }
-        let fewest = self.occupied[kind as usize].trailing_zeros() as usize;
-        let arena = *self.usable[kind as usize].get(fewest)?;
+        let [clean, dirty] = &self.usable;
+        let (clean, dirty) = (clean.get(kind as usize)?, dirty.get(kind as usize)?);
+        let from = if dirty.fewest() <= clean.fewest() {
+            dirty
+        } else {
+            clean
+        };
+        let arena = *from.lists.get(from.fewest())?;
         arena.inspect(|arena| self.unplace(arena))
     }
 
@@ -239,58 +296,61 @@ impl ArenaLists {
         Some(arena)
     }
 
-    /// The list for an arena in its present state; `None` for a full one.
-    fn list_of(&mut self, arena: &Arena) -> Option<&mut List> {
-        if arena.free_count() == 0 {
-            None
-        } else if !arena.is_empty() {
-            Some(&mut self.usable[arena.kind() as usize][arena.free_count() as usize])
-        } else if arena.dirty_bytes() > 0 {
-            Some(&mut self.dirty)
-        } else {
-            Some(&mut self.clean)
-        }
-    }
-
     /// Puts an arena on the list where its state wants it (invariant 1).
     fn place(&mut self, arena: &'static Arena) {
-        if let Some(list) = self.list_of(arena) {
-            push(list, arena);
-            self.mark(arena, true);
+        if let Some(by_free) = self.usable_of(arena) {
+            let free = arena.free_count();
+            push(&mut by_free.lists[free as usize], arena);
+            by_free.occupied |= 1 << free;
+        } else if arena.is_empty() {
+            push(self.empty_of(arena), arena);
         }
     }
 
     /// Takes an arena off that list, before its state changes.
     fn unplace(&mut self, arena: &'static Arena) {
-        if let Some(list) = self.list_of(arena) {
+        if let Some(by_free) = self.usable_of(arena) {
+            let free = arena.free_count();
+            let list = &mut by_free.lists[free as usize];
             remove(list, arena);
-            let occupied = list.is_some();
-            self.mark(arena, occupied);
+            if list.is_none() {
+                by_free.occupied &= !(1 << free);
+            }
+        } else if arena.is_empty() {
+            remove(self.empty_of(arena), arena);
         }
     }
 
-    fn mark(&mut self, arena: &Arena, occupied: bool) {
-        if !arena.is_empty() {
-            let bit = 1 << arena.free_count();
-            let bits = &mut self.occupied[arena.kind() as usize];
-            *bits = if occupied { *bits | bit } else { *bits & !bit };
+    /// The lists for an arena of which some pools are free, but not all.
+    fn usable_of(&mut self, arena: &Arena) -> Option<&mut ByFree> {
+        if arena.is_empty() || arena.free_count() == 0 {
+            return None;
+        }
+        let dirty = usize::from(arena.dirty() != 0);
+        self.usable[dirty].get_mut(arena.kind() as usize)
+    }
+
+    /// The list for an arena of which all pools are free.
+    fn empty_of(&mut self, arena: &Arena) -> &mut List {
+        if arena.dirty() != 0 {
+            &mut self.dirty
+        } else {
+            &mut self.clean
         }
     }
 
     /// What must be given back for the free, resident memory to be within bounds: an
-    /// empty arena, or, if there is none, `arena`'s free pools: where they are few, only
-    /// when all together are twice as many as there may be.
-    fn take_excess(&mut self, arena: &'static Arena) -> Option<Wash> {
-        let retained = RETAIN_BYTES + self.used_bytes / RETAIN_FRACTION;
-        if self.dirty_bytes <= retained {
-            None
-        } else if let Some(empty) = self.dirty {
-            self.take_dirty(empty)
-        } else if arena.dirty_bytes() >= DISCARD_MIN || self.dirty_bytes > 2 * retained {
-            self.take_dirty(arena)
-        } else {
-            None
+    /// empty arena, or else the free pools of the emptiest arena where one is resident.
+    fn take_excess(&mut self) -> Option<Wash> {
+        if self.dirty_bytes <= RETAIN_BYTES + self.used_bytes / RETAIN_FRACTION {
+            return None;
         }
+        let [_, [small, middle]] = &self.usable;
+        let arena = self
+            .dirty
+            .or_else(|| middle.emptiest())
+            .or_else(|| small.emptiest())?;
+        self.take_dirty(arena)
     }
 
     /// Takes an arena's free, resident pools out; all of it if it is empty.
@@ -304,24 +364,24 @@ impl ArenaLists {
         } else {
             arena.dirty()
         };
-        self.dirty_bytes -= arena.dirty_bytes();
-        self.given_back += arena.dirty_bytes();
+        let dirty_bytes = arena.dirty_bytes();
+        self.dirty_bytes -= dirty_bytes;
         arena.take_out(bits);
-        self.bytes_out += bits.count_ones() as usize * arena.kind().pool_size();
         self.place(arena);
-        Some(Wash { arena, bits })
+        Some(Wash {
+            arena,
+            bits,
+            dirty_bytes,
+        })
     }
 
-    /// Takes back what was out.
-    fn put_back(&mut self, wash: &Wash, clean: bool) {
+    /// Takes back what was out; some of it may be dirty.
+    fn put_back(&mut self, wash: &Wash, dirty: u16) {
         let arena = wash.arena;
         self.unplace(arena);
         let dirty_before = arena.dirty_bytes();
-        arena.put_back(wash.bits, clean);
-        self.bytes_out -= wash.bits.count_ones() as usize * arena.kind().pool_size();
-        let dirtied = arena.dirty_bytes() - dirty_before;
-        self.dirty_bytes += dirtied;
-        self.given_back = self.given_back.saturating_sub(dirtied);
+        arena.put_back(wash.bits, dirty);
+        self.dirty_bytes += arena.dirty_bytes() - dirty_before;
         if arena.is_empty() && arena.dirty() == 0 {
             self.counters.reclaimed += 1;
             self.counters.current -= 1;
@@ -363,11 +423,6 @@ mod inspect {
             self.used_bytes
         }
 
-        /// Bytes of free pools that are out to be given back.
-        pub(crate) fn bytes_out(&self) -> usize {
-            self.bytes_out
-        }
-
         /// How many arenas are on lists; `None` if one is on the wrong list.
         pub(crate) fn count_listed(&self) -> Option<usize> {
             let mut count = 0;
@@ -383,15 +438,18 @@ mod inspect {
             };
             let mut sound = walk(self.dirty, &|arena| arena.is_empty() && arena.dirty() != 0)
                 && walk(self.clean, &|arena| arena.is_empty() && arena.dirty() == 0);
-            for (kind, (lists, bits)) in self.usable.iter().zip(self.occupied).enumerate() {
-                for (free, list) in lists.iter().enumerate() {
-                    sound = sound
-                        && list.is_some() == (bits >> free & 1 == 1)
-                        && walk(*list, &|arena| {
-                            !arena.is_empty()
-                                && arena.kind() as usize == kind
-                                && arena.free_count() as usize == free
-                        });
+            for (dirty, kinds) in self.usable.iter().enumerate() {
+                for (kind, by_free) in kinds.iter().enumerate() {
+                    for (free, list) in by_free.lists.iter().enumerate() {
+                        sound = sound
+                            && list.is_some() == (by_free.occupied >> free & 1 == 1)
+                            && walk(*list, &|arena| {
+                                !arena.is_empty()
+                                    && arena.kind() as usize == kind
+                                    && arena.free_count() as usize == free
+                                    && usize::from(arena.dirty() != 0) == dirty
+                            });
+                    }
                 }
             }
             sound.then_some(count)

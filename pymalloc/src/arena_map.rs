@@ -4,7 +4,7 @@
 //! there: 1 MiB of zeroed statics, of which a program touches a page or two.
 
 use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Release};
 
 use crate::config::{ARENA_SIZE, REGION_SIZE};
 use crate::region::Region;
@@ -16,8 +16,7 @@ const WORDS: usize = if cfg!(loom) {
     (1 << ADDRESS_BITS) / REGION_SIZE / 64
 };
 
-/// The bits. They publish nothing: whoever asks about an address of ours got it
-/// after the bit was set, and for any other address either answer is an answer.
+/// The bits.
 #[derive(Debug)]
 pub(crate) struct ArenaMap([AtomicU64; WORDS]);
 
@@ -36,8 +35,9 @@ impl ArenaMap {
     /// Enters a region.
     pub(crate) fn insert(&self, region: Region) {
         let (word, bit) = place(region.addr());
-        // ORDERING: Relaxed, see the type.
-        self.0[word].fetch_or(bit, Relaxed);
+        // ORDERING: Release publishes the region's header; pairs with `contains`, which
+        // may be asked about any address at any time.
+        self.0[word].fetch_or(bit, Release);
     }
 
     /// Whether the address lies in an arena of ours, in use or not.
@@ -46,8 +46,8 @@ impl ArenaMap {
             return false;
         }
         let (word, bit) = place(address);
-        // ORDERING: Relaxed, see the type.
-        if self.0[word].load(Relaxed) & bit == 0 {
+        // ORDERING: Acquire receives the region's header from `insert`.
+        if self.0[word].load(Acquire) & bit == 0 {
             return false;
         }
         let region = Region::of(address);

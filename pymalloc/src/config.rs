@@ -44,10 +44,6 @@ pub(crate) const RETAIN_BYTES: usize = if cfg!(loom) { 0 } else { 2 << 20 };
 /// ... one part in this many of what the pools in use occupy.
 pub(crate) const RETAIN_FRACTION: usize = 8;
 
-/// Bytes of pools given back together where an arena is still in use: a run
-/// shorter than this is not worth a system call.
-pub(crate) const DISCARD_MIN: usize = if cfg!(loom) { POOL_SIZE } else { 64 << 10 };
-
 /// Freed large mappings that stay resident for reuse, bytes in all.
 pub(crate) const LARGE_CACHE_BYTES: usize = 4 << 20;
 

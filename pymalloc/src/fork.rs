@@ -10,9 +10,8 @@ use core::cell::UnsafeCell;
 
 use crate::arena_list::ArenaLists;
 use crate::commons::Shelf;
-use crate::heap::Heap;
 use crate::large;
-use crate::registry::Roll;
+use crate::registry::{Member, Roll};
 use crate::shared::Shared;
 use crate::size_class::SizeClass;
 use crate::sync::MutexGuard;
@@ -61,13 +60,16 @@ impl Held {
     }
 }
 
-/// In the child: closes the mailboxes of the threads that were not copied.
-pub(crate) fn forget_others(shared: &Shared, own: *const Heap) {
+/// In the child: closes the mailboxes of the threads that were not copied, and puts back
+/// the pools that one of them was giving to the system.
+pub(crate) fn forget_others(shared: &Shared, own: Option<&'static Member>) {
+    shared.arenas.recover();
     let roll = shared.registry.lock();
-    for (member, heap) in roll.heaps() {
-        if heap != own {
+    for member in roll.live() {
+        if !own.is_some_and(|own| core::ptr::eq(own, member)) {
             roll.forget(member);
             for pool in member.mailbox().close() {
+                pool.recount();
                 shared.commons.take_in(&shared.arenas, pool);
             }
         }

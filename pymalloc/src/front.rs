@@ -23,7 +23,7 @@
 //!    either kind takes the slow way.
 //!
 //! # Access
-//! The thread alone; the tallies are read for statistics.
+//! The thread alone.
 
 use core::cell::Cell;
 use core::ptr::null_mut;
@@ -31,17 +31,15 @@ use core::ptr::null_mut;
 use crate::block::Block;
 use crate::pool_list::PoolList;
 use crate::remote_free::Taken;
-use crate::sync::Tally;
 
 /// The front, and the pools the thread owns of this class.
 #[derive(Debug)]
 pub(crate) struct Front {
     current: Cell<*mut Block>,
-    /// As an `i32`.
-    room: Tally,
-    older_len: Tally,
+    room: Cell<i32>,
+    older_len: Cell<u32>,
     /// How long the current list may become.
-    capacity: Tally,
+    capacity: Cell<u32>,
     older: Cell<*mut Block>,
     /// Pools that have, or may have, free blocks (CPython `usedpools`).
     pub(crate) pools: PoolList,
@@ -58,9 +56,9 @@ impl Front {
         pub(crate) fn new() -> Self {
             Self {
                 current: Cell::new(null_mut()),
-                room: Tally::new(0),
-                older_len: Tally::new(0),
-                capacity: Tally::new(0),
+                room: Cell::new(0),
+                older_len: Cell::new(0),
+                capacity: Cell::new(0),
                 older: Cell::new(null_mut()),
                 pools: PoolList::new(),
                 appetite: Cell::new(0),
@@ -92,13 +90,14 @@ impl Front {
         self.current.set(block);
         let room = self.room.get().wrapping_sub(1);
         self.room.set(room);
-        room.cast_signed() >= 0
+        room >= 0
     }
 
     /// Makes room in a closed front, which may have one block too many.
     pub(crate) fn open(&self, capacity: u32) {
         self.capacity.set(capacity);
-        self.room.set(self.room.get().wrapping_add(capacity));
+        self.room
+            .set(self.room.get().wrapping_add_unsigned(capacity));
     }
 
     /// Takes both lists out and leaves the front empty, with no room.
@@ -118,8 +117,7 @@ impl Front {
         debug_assert!(self.current.get().is_null());
         // SAFETY: a taken list has a block, which is the taker's.
         self.current.set(unsafe { Block::next(taken.first) });
-        self.capacity.set(capacity);
-        self.room.set(capacity.wrapping_sub(taken.len - 1));
+        self.set_room(capacity, taken.len - 1);
         taken.first
     }
 
@@ -140,23 +138,28 @@ impl Front {
         let out = self.take_older();
         self.older_len.set(self.current_len());
         self.older.set(self.current.replace(null_mut()));
-        self.capacity.set(capacity);
-        self.room.set(capacity);
+        self.set_room(capacity, 0);
         out
     }
 
+    /// Restores invariant 1 for a current list of `len` blocks.
+    fn set_room(&self, capacity: u32, len: u32) {
+        self.capacity.set(capacity);
+        self.room
+            .set(capacity.cast_signed().wrapping_sub_unsigned(len));
+    }
+
     fn current_len(&self) -> u32 {
-        self.capacity.get().wrapping_sub(self.room.get())
+        let capacity = self.capacity.get().cast_signed();
+        capacity.wrapping_sub(self.room.get()).cast_unsigned()
     }
 
     /// How many blocks lie here.
-    #[cfg(not(loom))]
     pub(crate) fn len(&self) -> u32 {
         self.current_len().wrapping_add(self.older_len.get())
     }
 
     /// The blocks of both lists, for the thread itself.
-    #[cfg(not(loom))]
     pub(crate) fn blocks(&self) -> impl Iterator<Item = *mut Block> {
         [self.current.get(), self.older.get()]
             .into_iter()

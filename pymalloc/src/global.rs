@@ -150,7 +150,11 @@ fn refill(heap: &Heap, class: SizeClass) -> *mut u8 {
     if heap.is_new() {
         enlist(heap);
     }
-    heap.refill(&SHARED, class)
+    let block = heap.refill(&SHARED, class);
+    if block.is_null() && SHARED.large.trim() > 0 {
+        return heap.refill(&SHARED, class);
+    }
+    block
 }
 
 #[cold]
@@ -204,11 +208,14 @@ unsafe fn resize(block: *mut u8, old: Layout, new: Layout) -> *mut u8 {
         return block;
     }
     if old_class.is_none() && new_class.is_none() && old.align() <= os::MIN_PAGE_SIZE {
-        return match NonNull::new(block) {
+        let moved = match NonNull::new(block) {
             // SAFETY: the caller's large block.
             Some(block) => unsafe { SHARED.large.resize(block, new.size()) },
             None => null_mut(),
         };
+        if !moved.is_null() {
+            return moved;
+        }
     }
     // SAFETY: any layout may be asked for.
     let moved = unsafe { PyMalloc.alloc(new) };
@@ -231,14 +238,15 @@ fn enlist(heap: &Heap) {
     heap.enlist(&SHARED, willing);
 }
 
-/// The key whose destructor is told of a thread's exit; made, with all else that is
-/// done once in a process, by the first thread that allocates. `None` if the process has
-/// no keys left: then threads are guests.
+/// What is done once in a process: reads the environment, arranges for forks and for the
+/// end, and makes the key whose destructor is told of a thread's exit. `None` if the
+/// process has no keys left: then threads are guests.
 fn exit_key() -> Option<libc::pthread_key_t> {
     static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
     *KEY.get_or_init(|| {
         // SAFETY: the handlers are functions that can be called at any time.
         unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
+        settings::read_all();
         if settings::prints_stats() {
             // SAFETY: as above.
             unsafe { libc::atexit(print_stats) };
@@ -249,6 +257,20 @@ fn exit_key() -> Option<libc::pthread_key_t> {
         (made == 0).then_some(key)
     })
 }
+
+/// Does it before `main`, and before most constructors: no other thread changes the
+/// environment yet, and of all handlers for forks, which run last come first, ours runs
+/// last, so that the others may allocate.
+#[used]
+// SAFETY: the loader calls what it finds there; the function needs nothing that a
+// constructor does not have.
+#[unsafe(link_section = ".init_array.00101")]
+static AT_START: extern "C" fn() = {
+    extern "C" fn at_start() {
+        exit_key();
+    }
+    at_start
+};
 
 extern "C" fn thread_exits(heap: *mut c_void) {
     let heap: *const Heap = heap.cast();
@@ -267,7 +289,7 @@ extern "C" fn after_fork() {
 
 extern "C" fn in_child() {
     FORK.release();
-    with_heap(|heap| fork::forget_others(&SHARED, heap));
+    with_heap(|heap| fork::forget_others(&SHARED, heap.member()));
 }
 
 extern "C" fn print_stats() {
@@ -343,7 +365,7 @@ pub fn owns(ptr: *const u8) -> bool {
 /// Does not allocate. Costs a walk over the descriptors of all pools, during which no
 /// pool can be taken or given back. `Display` prints CPython's table.
 pub fn stats() -> Stats {
-    Stats::read(&SHARED)
+    with_heap(|heap| Stats::read(&SHARED, heap))
 }
 
 /// Gives every empty page back to the system now; how many bytes, those included that
@@ -351,7 +373,8 @@ pub fn stats() -> Stats {
 ///
 /// That is the memory of empty pools and arenas, and of cached large blocks, after the
 /// calling thread's free blocks have gone back to their pools. What lies in other
-/// threads' fronts stays with them. The allocator does most of this by itself (see
+/// threads' fronts stays with them, and so do pools that others emptied for an owner who
+/// has not looked since. The allocator does most of this by itself (see
 /// the README); this is for a program that knows it will be idle (glibc `malloc_trim`).
 ///
 /// # Examples

@@ -30,6 +30,7 @@
 use core::cell::Cell;
 
 use crate::block::{Block, Chain};
+use crate::config::POOL_SIZE;
 use crate::front::Front;
 use crate::pool::{Held, OwnerId, Pool};
 use crate::region;
@@ -43,7 +44,7 @@ const CARVE_BYTES: usize = 1 << 10;
 /// A class is borrowed for in steps that double from this many bytes ...
 const BORROW_FIRST: usize = 64;
 /// ... to this many; then the thread gets a pool of its own.
-const BORROW_LAST: usize = if cfg!(loom) { 0 } else { 2 << 10 };
+const BORROW_LAST: usize = if cfg!(loom) { 1 } else { 2 << 10 };
 
 /// A thread that gave back this many bytes more than it fetched is shrinking: its
 /// fronts are emptied and kept short, because a block in a front keeps a whole pool.
@@ -129,7 +130,7 @@ impl Heap {
     pub(crate) fn enlist(&self, shared: &Shared, willing: bool) {
         debug_assert!(self.is_new());
         let member = if willing {
-            shared.registry.enlist(self)
+            shared.registry.enlist()
         } else {
             None
         };
@@ -159,9 +160,19 @@ impl Heap {
             self.given.set(self.given.get().saturating_sub(bytes));
             Some(fetched)
         });
-        taken.map_or(core::ptr::null_mut(), |taken| {
-            front.load(taken, self.front_capacity(class)).cast()
-        })
+        let Some(taken) = taken else {
+            return core::ptr::null_mut();
+        };
+        let block = front.load(taken, self.front_capacity(class));
+        self.note_cached(class);
+        block.cast()
+    }
+
+    /// Tells the registry how many blocks the front has.
+    fn note_cached(&self, class: SizeClass) {
+        if let Some(member) = self.member.get() {
+            member.set_cached(class, self.front(class).len());
+        }
     }
 
     /// How long a front's list may become.
@@ -246,6 +257,7 @@ impl Heap {
             self.give_back(shared, class, older.first);
             self.count_given(shared, older.len as usize * class.block_size());
         }
+        self.note_cached(class);
     }
 
     /// Counts bytes given back; empties all fronts when the thread starts to shrink,
@@ -256,7 +268,7 @@ impl Heap {
         self.given.set(after);
         if before <= SHRINKING_BYTES && after > SHRINKING_BYTES || after > 2 * SHRINKING_BYTES {
             self.given.set(SHRINKING_BYTES + 1);
-            self.flush(shared);
+            SizeClass::all().for_each(|class| self.empty_front(shared, class));
         }
     }
 
@@ -311,22 +323,29 @@ impl Heap {
     pub(crate) fn flush(&self, shared: &Shared) {
         self.collect_mail(shared);
         for class in SizeClass::all() {
-            let front = self.front(class);
-            for list in front.close() {
-                self.give_back(shared, class, list);
-            }
-            if self.state.get() == State::Live {
-                front.open(self.front_capacity(class));
-            }
-            let mut next = front.pools.first();
+            self.empty_front(shared, class);
+            let pools = &self.front(class).pools;
+            let mut next = pools.first();
             while let Some(pool) = next {
-                next = front.pools.after(pool);
+                next = pools.after(pool);
                 if pool.collect() && pool.is_empty() {
-                    front.pools.remove(pool);
+                    pools.remove(pool);
                     shared.arenas.release_pool(pool);
                 }
             }
         }
+    }
+
+    /// Gives back the free blocks of a class that the thread has.
+    fn empty_front(&self, shared: &Shared, class: SizeClass) {
+        let front = self.front(class);
+        for list in front.close() {
+            self.give_back(shared, class, list);
+        }
+        if self.state.get() == State::Live {
+            front.open(self.front_capacity(class));
+        }
+        self.note_cached(class);
     }
 
     /// The thread exits: its blocks go home, its pools to the commons. What it does
@@ -358,10 +377,16 @@ impl Heap {
     }
 }
 
-/// Blocks of a pool, those that were out before first: they are warm.
+/// Blocks of a pool, those that were out before first: they are warm. Of a pool of the
+/// smallest size all of these; of a larger one no more than fit a front.
 fn take_or_carve(pool: Held, class: SizeClass) -> Option<Taken> {
+    let free = if class.pool_size() == POOL_SIZE {
+        pool.take_free()
+    } else {
+        pool.take_free_up_to(class.front_capacity())
+    };
     let most = (CARVE_BYTES / class.block_size()).max(1) as u32;
-    pool.take_free().or_else(|| pool.carve(most))
+    free.or_else(|| pool.carve(most))
 }
 
 /// Takes a pool without a free block off its list, unless one comes back meanwhile.
@@ -384,6 +409,7 @@ fn free_remote(shared: &Shared, pool: &'static Pool, chain: Chain) {
                 // SAFETY: a full pool's owner had a mailbox; they are never freed.
                 let home = unsafe { &*pool.home() };
                 if home.post(pool).is_err() {
+                    pool.recount();
                     shared.commons.take_in(&shared.arenas, pool);
                 }
                 return;
@@ -399,27 +425,26 @@ fn free_remote(shared: &Shared, pool: &'static Pool, chain: Chain) {
     }
 }
 
+#[cfg(loom)]
+impl Heap {
+    /// Asks that the front has the blocks it counts.
+    pub(crate) fn assert_front_counted(&self, class: SizeClass) {
+        let front = self.front(class);
+        assert_eq!(front.blocks().count(), front.len() as usize);
+    }
+}
+
 #[cfg(not(loom))]
 mod inspect {
     //! What statistics and checks look at.
 
-    use super::{Block, Front, Heap, SizeClass, State};
+    use super::{Block, Heap, Member, SizeClass, State};
     use crate::pool::Held;
 
     impl Heap {
-        /// The free blocks of a class that lie in a live heap's front; callable from
-        /// any thread while the registry's lock keeps the heap alive.
-        ///
-        /// # Safety
-        /// `heap` is the heap of a member of the registry, whose lock is held.
-        pub(crate) unsafe fn cached(heap: *const Heap, class: SizeClass) -> u32 {
-            // SAFETY: the heap lives as long as its thread is a member.
-            let fronts = unsafe { &raw const (*heap).fronts };
-            let front = fronts.cast::<Front>().wrapping_add(class.index());
-            // SAFETY: the class's number is in bounds; of the front only tallies are
-            // read, which any thread may do.
-            let front: &Front = unsafe { &*front };
-            front.len()
+        /// The thread's record, if it is enlisted.
+        pub(crate) fn member(&self) -> Option<&'static Member> {
+            self.member.get()
         }
 
         /// Whether the thread is enlisted.

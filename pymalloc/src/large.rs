@@ -11,10 +11,10 @@
 //! The block starts with its mapping. Mapped sizes are whole pages.
 //!
 //! # Invariants
-//! 1. Every live large block is in the map with the size of its mapping, except
-//!    while `realloc` moves it: then nobody else may use it, and nobody can be given
-//!    an address in it, because it is still mapped.
-//! 2. The cached bytes are at most the limit.
+//! 1. Every live large block is in the map, and in the sums, with the size of its
+//!    mapping, except while `resize` moves it: then nobody else may use it, and nobody
+//!    can be given an address in it, because it is still mapped.
+//! 2. The cached bytes are at most the limit, but while `dealloc` takes out what is too much.
 
 use core::alloc::Layout;
 use core::ptr::{NonNull, null_mut};
@@ -34,6 +34,8 @@ pub(crate) struct State {
     cache: Cache,
     pub(crate) count: usize,
     pub(crate) bytes: usize,
+    /// Bytes of the freed mappings that the kernel would not take.
+    stuck_bytes: usize,
 }
 
 // SAFETY: the nodes are touched by whoever has the state, that is, by the lock.
@@ -45,23 +47,6 @@ struct Mapping {
     size: usize,
 }
 
-impl Mapping {
-    /// Gives it back to the system.
-    ///
-    /// Where the kernel refuses, because that would split a mapping and no more are
-    /// allowed, the memory at least goes back; the addresses are lost.
-    ///
-    /// # Safety
-    /// Nobody uses it.
-    unsafe fn unmap(self) {
-        // SAFETY: the caller's promise.
-        if !unsafe { os::unmap(self.start, self.size) } {
-            // SAFETY: as above.
-            unsafe { os::discard(self.start.as_ptr(), self.size) };
-        }
-    }
-}
-
 impl Large {
     /// No blocks.
     pub(crate) const fn new() -> Self {
@@ -70,6 +55,7 @@ impl Large {
             cache: Cache::new(),
             count: 0,
             bytes: 0,
+            stuck_bytes: 0,
         }))
     }
 
@@ -80,31 +66,48 @@ impl Large {
 
     /// A block; null if memory has run out. All zero if `zeroed`.
     pub(crate) fn alloc(&self, layout: Layout, zeroed: bool) -> *mut u8 {
-        let Some(size) = mapped_size(layout.size()) else {
+        let Some(size) = mapped_size(layout.size().max(1)) else {
             return null_mut();
         };
         // A cached mapping holds old bytes, and any page of it may be out of line
         // with a larger alignment. To clear it costs what new pages cost.
         let reuse = !zeroed && layout.align() <= os::MIN_PAGE_SIZE;
-        let cached = if reuse {
-            self.lock().cache.take(size)
-        } else {
-            None
-        };
-        let mapping = cached.or_else(|| {
-            let start = os::map_aligned(size, layout.align())?;
-            Some(Mapping { start, size })
-        });
-        let Some(mapping) = mapping else {
-            return null_mut();
-        };
-        if self.lock().enter(mapping) {
-            mapping.start.as_ptr()
-        } else {
-            // SAFETY: nobody was told of it.
-            unsafe { mapping.unmap() };
-            null_mut()
+        if reuse && let Some(start) = self.alloc_cached(size) {
+            return start.as_ptr();
         }
+        // What is cached is given up before memory is said to have run out.
+        let new = self.alloc_new(size, layout.align()).or_else(|| {
+            if self.trim() == 0 {
+                return None;
+            }
+            self.alloc_new(size, layout.align())
+        });
+        new.map_or(null_mut(), NonNull::as_ptr)
+    }
+
+    fn alloc_cached(&self, size: usize) -> Option<NonNull<u8>> {
+        let mut state = self.lock();
+        let node = state.map.node()?;
+        let mapping = state.cache.take(size).or_else(|| state.take_stuck(size));
+        match mapping {
+            Some(mapping) => state.enter(node, mapping),
+            None => state.map.put_idle(node),
+        }
+        Some(mapping?.start)
+    }
+
+    fn alloc_new(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        let start = os::map_aligned(size, align)?;
+        let mapping = Mapping { start, size };
+        let mut state = self.lock();
+        if let Some(node) = state.map.node() {
+            state.enter(node, mapping);
+            return Some(start);
+        }
+        drop(state);
+        // SAFETY: nobody was told of it.
+        unsafe { self.unmap(mapping) };
+        None
     }
 
     /// Frees a block.
@@ -113,7 +116,7 @@ impl Large {
     /// `block` is a live large block, the caller's.
     pub(crate) unsafe fn dealloc(&self, block: NonNull<u8>) {
         let mut state = self.lock();
-        let Some(node) = state.map.remove(block.addr().get()) else {
+        let Some(node) = state.leave(block) else {
             debug_assert!(false, "not a large block: {block:?}");
             return;
         };
@@ -122,21 +125,25 @@ impl Large {
             size: node.size(),
         };
         state.map.put_idle(node);
-        state.count -= 1;
-        state.bytes -= mapping.size;
         let mut excess = state.cache.put(mapping);
         while let Some(mapping) = excess {
             drop(state);
             // SAFETY: the cache gave it up, or did not want it.
-            unsafe { mapping.unmap() };
+            unsafe { self.unmap(mapping) };
             state = self.lock();
             excess = state.cache.take_excess();
         }
+        let stuck = state.stuck_bytes > 0;
+        drop(state);
+        if stuck {
+            self.unmap_stuck();
+        }
     }
 
-    /// Makes a block `new_size` bytes long, at another address if need be; null, and
-    /// the block unchanged, if memory has run out. The alignment must be no more than
-    /// a page of any kernel.
+    /// Makes a block `new_size` bytes long by moving its pages, at another address if
+    /// need be; null, and the block unchanged, if the kernel refuses: memory has run
+    /// out, or the program has given parts of the block properties of their own
+    /// (`mlock`, `madvise`). The alignment must be no more than a page of any kernel.
     ///
     /// # Safety
     /// `block` is a live large block, the caller's.
@@ -144,7 +151,7 @@ impl Large {
         let Some(size) = mapped_size(new_size) else {
             return null_mut();
         };
-        let state = self.lock();
+        let mut state = self.lock();
         let Some(node) = state.map.find(block.addr().get()) else {
             debug_assert!(false, "not a large block: {block:?}");
             return null_mut();
@@ -153,15 +160,28 @@ impl Large {
         if size <= old && old - size <= old / 8 {
             return block.as_ptr();
         }
-        state.map.remove(block.addr().get());
+        state.leave(block);
         drop(state);
-        // SAFETY: a block is one mapping; it is the caller's.
-        let moved = unsafe { os::remap(block, old, size) };
-        let (start, now) = moved.map_or((block, old), |start| (start, size));
-        let mut state = self.lock();
-        state.map.insert(node, start.addr().get(), now);
-        state.bytes = state.bytes - old + now;
-        moved.map_or(null_mut(), NonNull::as_ptr)
+        // SAFETY: a block is a mapping; it is the caller's.
+        let mut moved = unsafe { os::remap(block, old, size) };
+        if moved.is_none() && size > old && self.trim() > 0 {
+            // SAFETY: as above; a remap that fails changes nothing.
+            moved = unsafe { os::remap(block, old, size) };
+        }
+        let now = moved.map_or(
+            Mapping {
+                start: block,
+                size: old,
+            },
+            |start| Mapping { start, size },
+        );
+        self.lock().enter(node, now);
+        match moved {
+            Some(start) => start.as_ptr(),
+            // Longer than it need be is no failure.
+            None if size <= old => block.as_ptr(),
+            None => null_mut(),
+        }
     }
 
     /// The size of the block that `addr` lies in.
@@ -174,26 +194,91 @@ impl Large {
         let mut given = 0;
         loop {
             let Some(mapping) = self.lock().cache.take_oldest() else {
-                return given;
+                break;
             };
             given += mapping.size;
             // SAFETY: the cache gave it up.
-            unsafe { mapping.unmap() };
+            unsafe { self.unmap(mapping) };
         }
+        while self.unmap_stuck() {}
+        given
+    }
+
+    /// Gives a mapping back to the system.
+    ///
+    /// Where the kernel refuses, because that would split a mapping and no more are
+    /// allowed, its memory at least goes back, and its addresses are kept, to be used or
+    /// offered again.
+    ///
+    /// # Safety
+    /// Nobody uses it.
+    unsafe fn unmap(&self, mapping: Mapping) {
+        // SAFETY: the caller's promise.
+        if unsafe { os::unmap(mapping.start, mapping.size) } {
+            return;
+        }
+        // SAFETY: as above.
+        unsafe { os::discard(mapping.start.as_ptr(), mapping.size) };
+        let _ = mapping.start.expose_provenance();
+        self.lock().put_stuck(mapping);
+    }
+
+    /// Offers one of the mappings that were refused again; whether it was taken.
+    fn unmap_stuck(&self) -> bool {
+        let Some(mapping) = self.lock().take_stuck(0) else {
+            return false;
+        };
+        // SAFETY: nobody uses a stuck mapping.
+        let taken = unsafe { os::unmap(mapping.start, mapping.size) };
+        if !taken {
+            self.lock().put_stuck(mapping);
+        }
+        taken
     }
 }
 
 impl State {
-    /// Enters a new block; false if there is no memory for its record.
-    fn enter(&mut self, mapping: Mapping) -> bool {
-        let Some(node) = self.map.node() else {
-            return false;
-        };
-        let addr = mapping.start.addr().get();
-        self.map.insert(node, addr, mapping.size);
+    /// Enters a block, by a node that is in no map.
+    fn enter(&mut self, node: &'static Node, mapping: Mapping) {
+        self.map
+            .insert(node, mapping.start.addr().get(), mapping.size);
         self.count += 1;
         self.bytes += mapping.size;
-        true
+    }
+
+    /// Takes a block out; its node is in no map then.
+    fn leave(&mut self, block: NonNull<u8>) -> Option<&'static Node> {
+        let node = self.map.remove(block.addr().get())?;
+        self.count -= 1;
+        self.bytes -= node.size();
+        Some(node)
+    }
+
+    /// Keeps a mapping that the kernel would not take. (Without memory for a record
+    /// its addresses are lost.)
+    fn put_stuck(&mut self, mapping: Mapping) {
+        if let Some(node) = self.map.node() {
+            self.map
+                .put_stuck(node, mapping.start.addr().get(), mapping.size);
+            self.stuck_bytes += mapping.size;
+        }
+    }
+
+    /// The mapping refused last, if it has `size` bytes or not many more; any, for 0.
+    fn take_stuck(&mut self, size: usize) -> Option<Mapping> {
+        let (addr, found) = self.map.last_stuck()?;
+        if size > 0 && !fits(found, size) {
+            return None;
+        }
+        let start = NonNull::new(core::ptr::with_exposed_provenance_mut(addr))?;
+        self.map.drop_stuck();
+        self.stuck_bytes -= found;
+        Some(Mapping { start, size: found })
+    }
+
+    /// Bytes of the freed mappings that are kept only because the kernel refused them.
+    pub(crate) fn stuck_bytes(&self) -> usize {
+        self.stuck_bytes
     }
 
     /// Bytes of the freed mappings that are kept.
@@ -223,6 +308,11 @@ impl State {
     pub(crate) fn record_bytes(&self) -> (usize, usize) {
         (self.map.slab().mapped_bytes(), self.map.slab().used_bytes())
     }
+}
+
+/// Whether a mapping of `found` bytes serves for `size`: at most a quarter longer.
+fn fits(found: usize, size: usize) -> bool {
+    found >= size && found - size <= size / 4
 }
 
 /// Whole pages for `size` bytes; `None` beyond the address space.
@@ -258,15 +348,14 @@ impl Cache {
         Some(mapping)
     }
 
-    /// The mapping that fits best: at most a quarter longer than need be.
+    /// The mapping that fits best.
     fn take(&mut self, size: usize) -> Option<Mapping> {
-        let fits = |mapping: &Mapping| mapping.size >= size && mapping.size - size <= size / 4;
         let (index, _) = self
             .entries
             .iter()
             .enumerate()
             .filter_map(|(index, entry)| Some((index, (*entry)?)))
-            .filter(|(_, mapping)| fits(mapping))
+            .filter(|(_, mapping)| fits(mapping.size, size))
             .min_by_key(|(_, mapping)| mapping.size)?;
         self.remove(index)
     }

@@ -30,19 +30,22 @@ impl Node {
         self.size.get()
     }
 
-    fn priority(&self) -> usize {
-        // Fibonacci hashing: addresses differ in their middle bits.
-        self.addr
-            .get()
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize)
+    fn priority(&self) -> u64 {
+        // The steps of SplitMix64: blocks of one size lie at equal distances, which a
+        // hash that is linear in the address would turn into long chains.
+        let mut hash = self.addr.get() as u64;
+        hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        hash ^ (hash >> 31)
     }
 }
 
-/// The treap, and its idle nodes.
+/// The treap, its idle nodes, and the mappings that could not be given back.
 #[derive(Debug)]
 pub(crate) struct LargeMap {
     root: Link,
     idle: Link,
+    stuck: Link,
     slab: Slab<Node>,
 }
 
@@ -52,6 +55,7 @@ impl LargeMap {
         Self {
             root: Cell::new(None),
             idle: Cell::new(None),
+            stuck: Cell::new(None),
             slab: Slab::new(),
         }
     }
@@ -74,6 +78,27 @@ impl LargeMap {
     pub(crate) fn put_idle(&self, node: &'static Node) {
         node.right.set(self.idle.get());
         self.idle.set(Some(node));
+    }
+
+    /// Keeps a mapping that is no block, by a node that is in no map.
+    pub(crate) fn put_stuck(&self, node: &'static Node, addr: usize, size: usize) {
+        node.addr.set(addr);
+        node.size.set(size);
+        node.right.set(self.stuck.replace(Some(node)));
+    }
+
+    /// Address and size of the mapping kept last.
+    pub(crate) fn last_stuck(&self) -> Option<(usize, usize)> {
+        let node = self.stuck.get()?;
+        Some((node.addr.get(), node.size.get()))
+    }
+
+    /// Forgets the mapping kept last.
+    pub(crate) fn drop_stuck(&self) {
+        if let Some(node) = self.stuck.get() {
+            self.stuck.set(node.right.get());
+            self.put_idle(node);
+        }
     }
 
     /// Enters a block, by a node that is in no map.

@@ -39,7 +39,7 @@
 //!
 //! # Environment
 //!
-//! Read when first needed; a bad value gives a line on standard error, and the default.
+//! Read when the process starts; a bad value gives a line on standard error, and the default.
 //!
 //! | variable | values | default | does |
 //! |---|---|---|---|

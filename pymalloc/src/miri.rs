@@ -4,6 +4,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use std::alloc::System;
 
+use crate::heap::Heap;
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::verify::HeapError;
@@ -51,7 +52,7 @@ pub fn owns(_ptr: *const u8) -> bool {
 
 /// An empty heap.
 pub fn stats() -> Stats {
-    Stats::read(&Shared::new())
+    Stats::read(&Shared::new(), &Heap::new())
 }
 
 /// Nothing to give back.

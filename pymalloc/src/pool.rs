@@ -240,9 +240,14 @@ impl Held {
 
     /// Takes up to `most` (at least one) free blocks, or carves them.
     pub(crate) fn take_some(self, most: u32) -> Option<Taken> {
+        self.take_free_up_to(most).or_else(|| self.carve(most))
+    }
+
+    /// Takes up to `most` (at least one) blocks off the free list.
+    pub(crate) fn take_free_up_to(self, most: u32) -> Option<Taken> {
         let counts = self.0.counts();
         if counts.free <= most {
-            return self.take_free().or_else(|| self.carve(most));
+            return self.take_free();
         }
         let first = self.free_list();
         let mut last = first;
@@ -321,6 +326,20 @@ impl Held {
         });
     }
 
+    /// Counts the free list again. In the child of a fork it may be that of a thread
+    /// that was stopped between a list and its count; no other thread's ever differs.
+    pub(crate) fn recount(self) {
+        let counts = self.0.counts();
+        let mut free = 0;
+        let mut block = self.free_list();
+        while !block.is_null() && free < counts.carved {
+            free += 1;
+            // SAFETY: the list's blocks are held with the pool.
+            block = unsafe { Block::next(block) };
+        }
+        self.set_counts(Counts { free, ..counts });
+    }
+
     /// Puts what came back from other threads on the free list. For the owner,
     /// while the pool is not full; whether there was anything.
     pub(crate) fn collect(self) -> bool {
@@ -330,6 +349,69 @@ impl Held {
                 true
             }
             None => false,
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::arena_list::Arenas;
+
+    fn blocks(taken: Option<Taken>) -> Vec<*mut Block> {
+        let mut blocks = Vec::new();
+        let mut next = taken.map_or(null_mut(), |taken| taken.first);
+        while !next.is_null() {
+            blocks.push(next);
+            // SAFETY: a taken list is the test's, and ends with null.
+            next = unsafe { Block::next(next) };
+        }
+        assert_eq!(blocks.len(), taken.map_or(0, |taken| taken.len as usize));
+        blocks
+    }
+
+    #[test]
+    fn a_part_of_the_free_list_is_cut_off_whole() {
+        static ARENAS: Arenas = Arenas::new();
+        let pool = ARENAS.take_pool(SizeClass::SMALLEST).unwrap();
+        let carved = pool.carve(10).unwrap();
+        assert_eq!((pool.pool().counts().carved, carved.len), (10, 10));
+        pool.put_taken(carved);
+        let first = blocks(pool.take_some(4));
+        assert_eq!((first.len(), pool.pool().counts().free), (4, 6));
+        let rest = blocks(pool.take_some(100));
+        assert_eq!((rest.len(), pool.pool().counts().free), (6, 0));
+        assert!(first.iter().all(|block| !rest.contains(block)));
+        assert_eq!(blocks(pool.take_some(3)).len(), 3);
+        assert_eq!(pool.pool().counts().out(), 13);
+    }
+
+    #[test]
+    fn a_pool_carves_as_many_blocks_as_it_holds() {
+        static ARENAS: Arenas = Arenas::new();
+        for class in [0, 40, 63, 64, 100, 119].map(|index| SizeClass::from_index(index).unwrap()) {
+            let pool = ARENAS.take_pool(class).unwrap();
+            let mut all = Vec::new();
+            while let Some(taken) = pool.carve(7) {
+                all.append(&mut blocks(Some(taken)));
+            }
+            assert_eq!(all.len(), class.capacity() as usize);
+            assert!(!pool.has_room());
+            let last = all[all.len() - 1].addr() + class.block_size();
+            assert!(last <= pool.pool().base().addr() + class.pool_size());
+            assert!(all.is_sorted());
+        }
+    }
+
+    #[test]
+    fn a_wrong_count_is_put_right() {
+        static ARENAS: Arenas = Arenas::new();
+        let pool = ARENAS.take_pool(SizeClass::SMALLEST).unwrap();
+        pool.put_taken(pool.carve(5).unwrap());
+        for free in [0, 3] {
+            pool.set_counts(Counts { carved: 5, free });
+            pool.recount();
+            assert_eq!(pool.pool().counts().free, 5);
         }
     }
 }

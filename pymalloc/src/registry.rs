@@ -3,24 +3,29 @@
 //! A member's record outlives its thread: pools may hold the address of its mailbox for
 //! as long as blocks of theirs are out. Records are used again, names never.
 //!
+//! A member also says how many free blocks its thread has at hand: the fronts themselves
+//! go with the thread, which may end without a word, so nobody else looks at them.
+//!
 //! # Access
-//! `heap` and the links: under the registry's lock. The mailbox: any thread.
+//! `live` and the links: under the registry's lock. The mailbox: any thread. `cached`:
+//! written by the thread, read for statistics.
 
 use core::cell::Cell;
-use core::ptr::null;
 
-use crate::heap::Heap;
 use crate::mailbox::Mailbox;
 use crate::pool::OwnerId;
+use crate::size_class::SizeClass;
 use crate::slab::Slab;
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{Mutex, MutexGuard, Tally, lock};
 
 /// A thread with a heap, or the record of one that has exited.
 #[derive(Debug)]
 pub(crate) struct Member {
     mailbox: Mailbox,
-    /// Null while the record is idle.
-    heap: Cell<*const Heap>,
+    /// Free blocks of each class in the thread's front, as of its last visit to the
+    /// pools of that class.
+    cached: [Tally; SizeClass::COUNT],
+    live: Cell<bool>,
     next: Option<&'static Member>,
     next_idle: Cell<Option<&'static Member>>,
 }
@@ -32,6 +37,19 @@ impl Member {
     /// Where full pools come back to.
     pub(crate) fn mailbox(&self) -> &Mailbox {
         &self.mailbox
+    }
+
+    /// Notes how many free blocks of a class the thread has at hand. For the thread.
+    pub(crate) fn set_cached(&self, class: SizeClass, blocks: u32) {
+        if let Some(cached) = self.cached.get(class.index()) {
+            cached.set(blocks);
+        }
+    }
+
+    /// How many free blocks of a class the thread had at hand when it last noted it.
+    #[cfg(not(loom))]
+    pub(crate) fn cached(&self, class: SizeClass) -> u32 {
+        self.cached.get(class.index()).map_or(0, Tally::get)
     }
 }
 
@@ -69,9 +87,8 @@ impl Registry {
         lock(&self.0)
     }
 
-    /// A new name and an open mailbox for a heap, which stays where it is until it is
-    /// retired; `None` if memory has run out.
-    pub(crate) fn enlist(&self, heap: &Heap) -> Option<(OwnerId, &'static Member)> {
+    /// A new name and a record with an open mailbox; `None` if memory has run out.
+    pub(crate) fn enlist(&self) -> Option<(OwnerId, &'static Member)> {
         let mut roll = self.lock();
         let member = match roll.idle {
             Some(member) => {
@@ -82,7 +99,8 @@ impl Registry {
                 let members = roll.members;
                 let member = roll.slab.add(Member {
                     mailbox: Mailbox::new(),
-                    heap: Cell::new(null()),
+                    cached: std::array::from_fn(|_| Tally::new(0)),
+                    live: Cell::new(false),
                     next: members,
                     next_idle: Cell::new(None),
                 })?;
@@ -90,7 +108,7 @@ impl Registry {
                 member
             }
         };
-        member.heap.set(heap);
+        member.live.set(true);
         member.mailbox.open();
         roll.last_id += 1;
         Some((roll.last_id, member))
@@ -99,7 +117,7 @@ impl Registry {
     /// Takes the record of a thread that exits; its mailbox is closed.
     pub(crate) fn retire(&self, member: &'static Member) {
         let mut roll = self.lock();
-        member.heap.set(null());
+        member.live.set(false);
         member.next_idle.set(roll.idle);
         roll.idle = Some(member);
     }
@@ -107,17 +125,16 @@ impl Registry {
 
 #[cfg(not(loom))]
 impl Roll {
-    /// The members that have heaps, with them.
-    pub(crate) fn heaps(&self) -> impl Iterator<Item = (&'static Member, *const Heap)> {
+    /// The members whose threads have not exited.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &'static Member> {
         core::iter::successors(self.members, |member| member.next)
-            .map(|member| (member, member.heap.get()))
-            .filter(|(_, heap)| !heap.is_null())
+            .filter(|member| member.live.get())
     }
 
-    /// Forgets the heap of a thread that does not exist in this process, a fork's
-    /// child. Its record is not used again: pools may be on their way to it.
-    pub(crate) fn forget(&self, member: &'static Member) {
-        member.heap.set(null());
+    /// Forgets a thread that does not exist in this process, a fork's child. Its record
+    /// is not used again: pools may be on their way to it.
+    pub(crate) fn forget(&self, member: &Member) {
+        member.live.set(false);
     }
 
     /// The slab of the records, for statistics.

@@ -1,4 +1,4 @@
-//! The environment variables, read when they are first needed.
+//! The environment variables, read when the process starts.
 //!
 //! | variable | values | default | does |
 //! |---|---|---|---|
@@ -9,34 +9,39 @@
 
 use core::ffi::CStr;
 use core::fmt::Write;
-use core::num::NonZeroUsize;
-
-use once_cell::race::OnceNonZeroUsize;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicUsize};
 
 use crate::config::LARGE_CACHE_BYTES;
 use crate::os;
 use crate::stderr::Stderr;
 
-/// Whether the table is to be printed at exit.
-pub(crate) fn prints_stats() -> bool {
-    read(c"PYMALLOC_STATS", "0 or 1", "0", |value| match value {
+/// Reads the variables. Called once, as early as there is code to call it: later, the
+/// program may be changing its environment in another thread.
+pub(crate) fn read_all() {
+    let stats = read(c"PYMALLOC_STATS", "0 or 1", "0", |value| match value {
         b"" | b"0" => Some(false),
         b"1" => Some(true),
         _ => None,
-    })
-    .unwrap_or(false)
+    });
+    // ORDERING: Relaxed, here and below; each variable stands for itself.
+    PRINTS_STATS.store(stats.unwrap_or(false), Relaxed);
+    let allowed = "a number of bytes such as 0, 65536, 512k, 16m or 1g";
+    let cache = read(c"PYMALLOC_LARGE_CACHE", allowed, "4m", parse_bytes);
+    LARGE_CACHE.store(cache.unwrap_or(LARGE_CACHE_BYTES), Relaxed);
+}
+
+static PRINTS_STATS: AtomicBool = AtomicBool::new(false);
+static LARGE_CACHE: AtomicUsize = AtomicUsize::new(LARGE_CACHE_BYTES);
+
+/// Whether the table is to be printed at exit.
+pub(crate) fn prints_stats() -> bool {
+    PRINTS_STATS.load(Relaxed)
 }
 
 /// How many bytes of freed large blocks stay mapped.
 pub(crate) fn large_cache_bytes() -> usize {
-    /// The value plus one.
-    static VALUE: OnceNonZeroUsize = OnceNonZeroUsize::new();
-    let init = || {
-        let allowed = "a number of bytes such as 0, 65536, 512k, 16m or 1g";
-        let bytes = read(c"PYMALLOC_LARGE_CACHE", allowed, "4m", parse_bytes);
-        NonZeroUsize::MIN.saturating_add(bytes.unwrap_or(LARGE_CACHE_BYTES))
-    };
-    VALUE.get_or_init(init).get() - 1
+    LARGE_CACHE.load(Relaxed)
 }
 
 /// The value of a variable; `None`, and a line on standard error, if it is not

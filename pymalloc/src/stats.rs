@@ -12,8 +12,10 @@ use crate::size_class::SizeClass;
 
 /// A reading of the whole heap, made by [`stats`](crate::stats).
 ///
-/// Bytes unless another unit is named. Threads that allocate meanwhile may be caught
-/// between two steps: then single numbers are off by the blocks under way.
+/// Bytes unless another unit is named. The blocks at hand in the fronts of other threads
+/// are known as of each thread's last visit to its pools: what it took from or put into
+/// a front since then counts as free or in use still. For the calling thread, and for
+/// threads that have exited, the numbers are exact.
 ///
 /// `bytes_in_use + bytes_free + bytes_unused_pools + bytes_quantization` is
 /// `arenas_current` times 256 KiB.
@@ -35,7 +37,8 @@ use crate::size_class::SizeClass;
 pub struct Stats {
     /// Times an arena was given memory (CPython "arenas allocated total").
     pub arenas_total: usize,
-    /// Times an arena's memory went back to the system ("arenas reclaimed").
+    /// Times an arena's memory went back to the system, or was offered to it ("arenas
+    /// reclaimed").
     pub arenas_reclaimed: usize,
     /// The most arenas that had memory at once ("arenas highwater mark").
     pub arenas_highwater: usize,
@@ -48,7 +51,7 @@ pub struct Stats {
     /// Bytes of the free blocks in pools in use, those that were never carved
     /// included ("bytes in available blocks").
     pub bytes_free: usize,
-    /// Of these, bytes at hand in the fronts of threads.
+    /// Bytes at hand in the fronts of threads, part of the free ones.
     pub bytes_in_fronts: usize,
     /// Bytes of the free pools of arenas that have memory ("unused pools").
     pub bytes_unused_pools: usize,
@@ -66,7 +69,8 @@ pub struct Stats {
     /// Bytes of address space: regions, large blocks, records.
     pub bytes_mapped: usize,
     /// An estimate of the resident part of it: what was ever touched and not given
-    /// back. The system may have less resident, if a program never wrote to its blocks.
+    /// back. The system has less resident if a program never wrote to its blocks, and more
+    /// if it refused to take memory back, because the program has locked it.
     pub bytes_resident: usize,
 }
 
@@ -98,7 +102,7 @@ struct Tally {
 
 impl Stats {
     /// Reads the heap, under its locks.
-    pub(crate) fn read(shared: &Shared) -> Self {
+    pub(crate) fn read(shared: &Shared, own: &Heap) -> Self {
         let mut tallies = [Tally::default(); CLASSES];
         let mut stats = Self {
             arenas_total: 0,
@@ -118,7 +122,7 @@ impl Stats {
             bytes_mapped: 0,
             bytes_resident: 0,
         };
-        stats.read_heaps(shared, &mut tallies);
+        stats.read_fronts(shared, own, &mut tallies);
         stats.read_arenas(shared, &mut tallies);
         stats.read_large(shared);
         for (class, tally) in SizeClass::all().zip(tallies) {
@@ -127,14 +131,19 @@ impl Stats {
         stats
     }
 
-    fn read_heaps(&mut self, shared: &Shared, tallies: &mut [Tally; CLASSES]) {
+    fn read_fronts(&mut self, shared: &Shared, own: &Heap, tallies: &mut [Tally; CLASSES]) {
         let roll = shared.registry.lock();
         self.bytes_mapped += roll.slab().mapped_bytes();
         self.bytes_headers += roll.slab().used_bytes();
-        for (_, heap) in roll.heaps() {
+        for member in roll.live() {
+            let is_own = own.member().is_some_and(|own| core::ptr::eq(own, member));
             for (class, tally) in SizeClass::all().zip(tallies.iter_mut()) {
-                // SAFETY: a member's heap, and the registry's lock is held.
-                tally.cached += unsafe { Heap::cached(heap, class) } as usize;
+                let blocks = if is_own {
+                    own.blocks_counted(class)
+                } else {
+                    member.cached(class)
+                };
+                tally.cached += blocks as usize;
             }
         }
     }
@@ -155,10 +164,10 @@ impl Stats {
                     continue;
                 }
                 for index in 0..arena.kind().count() {
-                    if arena.is_free(index) {
-                        self.bytes_unused_pools += arena.kind().pool_size();
-                    } else {
+                    if arena.used() >> index & 1 == 1 {
                         self.read_pool(arena.pool(index).pool(), arena.kind(), tallies);
+                    } else {
+                        self.bytes_unused_pools += arena.kind().pool_size();
                     }
                 }
             }
@@ -179,7 +188,7 @@ impl Stats {
             .next_multiple_of(os::page_size())
             .min(kind.pool_size());
         let blocks = class.capacity() as usize * class.block_size();
-        self.bytes_quantization += kind.pool_size() - blocks;
+        self.bytes_quantization += kind.pool_size().saturating_sub(blocks);
     }
 
     fn read_large(&mut self, shared: &Shared) {
@@ -189,7 +198,8 @@ impl Stats {
         self.bytes_large = large.bytes;
         self.bytes_large_cached = large.cached_bytes();
         self.bytes_headers += records_used;
-        self.bytes_mapped += large.bytes + large.cached_bytes() + records_mapped;
+        self.bytes_mapped +=
+            large.bytes + large.cached_bytes() + large.stuck_bytes() + records_mapped;
         self.bytes_resident += large.bytes + large.cached_bytes() + self.bytes_headers;
     }
 

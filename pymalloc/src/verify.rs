@@ -85,7 +85,7 @@ fn arenas(lists: &ArenaLists) -> Check {
     }
     let here = core::ptr::from_ref(lists).addr();
     require(
-        used == lists.used_bytes() + lists.bytes_out(),
+        used == lists.used_bytes(),
         "used pools are not the sum of the arenas'",
         here,
     )?;
@@ -102,14 +102,14 @@ fn arenas(lists: &ArenaLists) -> Check {
 }
 
 fn used_bytes(arena: &Arena) -> usize {
-    (arena.kind().count() - arena.free_count()) as usize * arena.kind().pool_size()
+    arena.used().count_ones() as usize * arena.kind().pool_size()
 }
 
 fn each_pool(arena: &Arena) -> Check {
     let base = arena.base().addr();
     let all = arena.kind().all();
     require(arena.is_sound(), "arena bits", base)?;
-    for index in (0..arena.kind().count()).filter(|&index| !arena.is_free(index)) {
+    for index in (0..arena.kind().count()).filter(|&index| arena.used() >> index & 1 == 1) {
         let pool = arena.pool(index).pool();
         let class = pool.class();
         let counts = pool.counts();

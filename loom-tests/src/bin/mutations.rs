@@ -18,7 +18,7 @@ struct Mutation {
     /// A text that the file has once, and what takes its place.
     from: &'static str,
     to: &'static str,
-    /// The model that must fail.
+    /// The models that must fail: those whose names contain this.
     model: &'static str,
 }
 
@@ -192,6 +192,55 @@ const MUTATIONS: &[Mutation] = &[
         "self.unplace(arena);\n        let dirty_before",
         "let dirty_before",
         "both_pools_of_an_arena_released_at_once",
+    ),
+    mutation(
+        "a borrowed pool keeps its former owner's name",
+        "commons.rs",
+        "pool.set_owner(NOBODY, core::ptr::null());\n                // A new",
+        "// A new",
+        "released_pool_is_borrowed",
+    ),
+    mutation(
+        "a borrowed pool is not made common",
+        "commons.rs",
+        "let waiting = pool.pool().remote.make_common(pool.pool().base());\n                debug_assert!(waiting.is_none());",
+        "",
+        "released_pool_is_borrowed",
+    ),
+    mutation(
+        "an adopted pool does not get its owner's name and mailbox",
+        "commons.rs",
+        "pool.set_owner(id, home);",
+        "let _ = (id, home);",
+        "adopted_pool_becomes_full",
+    ),
+    mutation(
+        "a post that has to try again keeps its first link",
+        "mailbox.rs",
+        "            pool.set_next(seen);\n",
+        "            if pool.next().is_null() {\n                pool.set_next(seen);\n            }\n",
+        "heir_fills_pools_while_one_is_on_its_way",
+    ),
+    mutation(
+        "a spilled list is dropped",
+        "front.rs",
+        "let out = self.take_older();",
+        "let out: Option<Taken> = self.take_older().filter(|_| false);",
+        "spill_against_remote_free",
+    ),
+    mutation(
+        "the older list is taken without its length",
+        "front.rs",
+        "self.older_len.set(0);\n        Some",
+        "Some",
+        "spill_against_remote_free",
+    ),
+    mutation(
+        "a thread keeps its name after its exit",
+        "heap.rs",
+        "self.id.set(0);\n        self.member.set(None);",
+        "self.member.set(None);",
+        "thread_is_a_guest_after_its_exit",
     ),
 ];
 
