@@ -118,23 +118,30 @@ pub(super) fn digits(value: f64) -> String {
     }
 }
 
-/// What was not built, and what did not come to its end.
+/// What was not built, and what did not come to its end: a line for each reason.
 pub(super) fn missing(results: &Results) -> Vec<String> {
-    let mut lines = results.skipped.clone();
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut add = |reason: String, row| match reasons.iter_mut().find(|(said, _)| *said == reason) {
+        Some((_, rows)) => rows.push(row),
+        None => reasons.push((reason, vec![row])),
+    };
     for cell in &results.cells {
         let built = &results.built[cell.built];
         let name = format!("{}{}", built.contender.name, lto_name(built.lto));
         let row = cell.row.name;
         match &cell.outcome {
-            Outcome::Died(why) => lines.push(format!("{name} died in {row}: {why}")),
-            Outcome::Wrong => lines.push(format!("{name} computed something else in {row}")),
+            Outcome::Died(why) => add(format!("{name} died ({why})"), row),
+            Outcome::Wrong => add(format!("{name} computed something else"), row),
             Outcome::Ran | Outcome::Cannot => {}
         }
         if let Some(Err(why)) = &cell.instructions {
-            lines.push(format!("{name} was not counted in {row}: {why}"));
+            add(format!("{name} was not counted ({why})"), row);
         }
     }
-    lines
+    let lines = reasons
+        .iter()
+        .map(|(reason, rows)| format!("{reason} in {}", rows.join(", ")));
+    results.skipped.iter().cloned().chain(lines).collect()
 }
 
 #[cfg(test)]
