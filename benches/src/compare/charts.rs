@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::results::{Cell, Line, Results};
 use super::table::{digits, line_name, verdict};
-use crate::rows::Row;
+use crate::rows::{Kind, Row};
 
 /// A bar this many times the least is cut off.
 const LONGEST: f64 = 8.0;
@@ -124,7 +124,10 @@ const TOP: f64 = 8.0;
 /// A card with resident memory over time; `None` if nobody was looked at often enough.
 pub(super) fn curves(results: &Results, row: &Row) -> Option<String> {
     let is_shown = |cell: &&Cell| {
-        cell.row.name == row.name && results.built[cell.built].lto && cell.samples.len() > 2
+        let built = &results.built[cell.built];
+        // An interpreter's memory rows take so long that nobody else would be seen.
+        let fits = row.kind == Kind::Gc || !built.contender.is_interpreter();
+        cell.row.name == row.name && built.lto && fits && cell.samples.len() > 2
     };
     let mut cells: Vec<&Cell> = results.cells.iter().filter(is_shown).collect();
     if cells.is_empty() {

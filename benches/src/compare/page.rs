@@ -11,11 +11,11 @@ const STYLE: &str = "
 :root { color-scheme: light dark; --back: #fafaf8; --card: #fff; --text: #1c1e21; --dim: #61666d;
   --line: #dcdcd8; --track: #eeeeea; --ours: #c2410c; --win: #15803d; --loss: #b91c1c; --even: #61666d;
   --c0: #64748b; --c1: #2563eb; --c2: #0891b2; --c3: #7c3aed; --c4: #059669; --c5: #be185d;
-  --c6: #a16207; --c7: #4d7c0f; --c8: #9333ea; --c9: #0f766e; --c10: #475569; --c11: #1d4ed8; }
+  --c6: #a16207; --c7: #4d7c0f; --c8: #111827; --c9: #0f766e; --c10: #475569; --c11: #1d4ed8; }
 @media (prefers-color-scheme: dark) { :root { --back: #15171a; --card: #1e2125; --text: #e7e7e4;
   --dim: #9aa1a9; --line: #363a40; --track: #2a2e33; --ours: #fb923c; --win: #4ade80; --loss: #f87171;
   --even: #9aa1a9; --c0: #94a3b8; --c1: #60a5fa; --c2: #22d3ee; --c3: #a78bfa; --c4: #34d399;
-  --c5: #f472b6; --c6: #facc15; --c7: #a3e635; --c8: #d8b4fe; --c9: #5eead4; --c10: #cbd5e1;
+  --c5: #f472b6; --c6: #facc15; --c7: #a3e635; --c8: #f8fafc; --c9: #5eead4; --c10: #cbd5e1;
   --c11: #93c5fd; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 1400px; background: var(--back);
