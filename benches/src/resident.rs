@@ -31,6 +31,17 @@ pub fn resident_bytes() -> usize {
     number_after(pages, b" ").expect("Linux has /proc") * page_bytes()
 }
 
+/// The most bytes of this process that were ever in memory.
+///
+/// # Panics
+/// If there is no `/proc`.
+#[must_use]
+pub fn peak_bytes() -> usize {
+    let mut buffer = [0; BUFFER_BYTES];
+    let status = read(c"/proc/self/status", &mut buffer);
+    number_after(status, b"\nVmHWM:").expect("Linux keeps a high water mark") * 1024
+}
+
 /// What `path` starts with, as much as fits into `buffer`.
 fn read<'b>(path: &CStr, buffer: &'b mut [u8]) -> &'b [u8] {
     // SAFETY: `path` is a C string.
@@ -100,6 +111,7 @@ mod tests {
         let held = resident_bytes();
         assert!(held >= before + BYTES, "{before} -> {held}");
         drop(std::hint::black_box(block));
+        assert!(peak_bytes() >= before + BYTES);
     }
 
     #[test]

@@ -218,12 +218,23 @@ fn measure_here(name: &str) -> ExitCode {
         eprintln!("footprint: no row is called '{name}'");
         return ExitCode::from(2);
     };
+    if !cfg!(feature = "system") {
+        workloads::ask_heap_with(heap_bytes);
+    }
     let reading = (row.workload)();
     println!(
         "{} {} {} {}",
         reading.start_bytes, reading.busy_bytes, reading.after_bytes, reading.heap_growth_bytes
     );
     ExitCode::SUCCESS
+}
+
+/// Bytes in the allocator's arenas, and in its large blocks, freed ones included.
+fn heap_bytes() -> usize {
+    let heap = pymalloc::stats();
+    let in_arenas =
+        heap.bytes_in_use + heap.bytes_free + heap.bytes_unused_pools + heap.bytes_quantization;
+    in_arenas + heap.bytes_large + heap.bytes_large_cached
 }
 
 /// In the parent: runs one row in a fresh process.

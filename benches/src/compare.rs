@@ -1,0 +1,247 @@
+//! The comparison: builds, runs, and shows.
+//!
+//! ```text
+//!  options      the command line
+//!  contenders   who competes: allocators, collectors, CPython
+//!  build        one program a contender, with and without LTO
+//!  run          one run of one program: its report, its resident memory over time
+//!  count        instructions, by callgrind
+//!  progress     the bar
+//!  results      what was measured, and what of it is compared
+//!  table        results -> text;  json, page, charts: -> files
+//!  machine      what it was measured on
+//! ```
+//!
+//! Runs of one row are interleaved: each contender runs once, then each again, so
+//! what else the machine does falls on all of them.
+
+mod build;
+mod charts;
+mod contenders;
+mod count;
+mod json;
+mod machine;
+mod options;
+mod page;
+mod progress;
+mod results;
+mod run;
+mod table;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::rows::{Kind, ROWS, Row};
+use build::Built;
+use contenders::{CONTENDERS, Contender};
+use machine::Machine;
+use options::Options;
+use progress::Progress;
+use results::{Cell, Outcome, Results};
+
+/// Compares as `arguments` ask.
+///
+/// # Errors
+/// Says what was wrong with the arguments, or which file could not be written.
+pub fn compare(arguments: &[String]) -> Result<(), String> {
+    let Some(options) = Options::parse(arguments)? else {
+        print!("{}", options::HELP);
+        return Ok(());
+    };
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| options.wants(row)).collect();
+    let competes = |contender: &&Contender| {
+        options.wants_contender(contender) && rows.iter().any(|row| contender.competes_in(row))
+    };
+    let contenders: Vec<&Contender> = CONTENDERS.iter().filter(competes).collect();
+    if rows.is_empty() || contenders.is_empty() {
+        return Err("nothing is left to run; see --help".to_owned());
+    }
+    let root = workspace();
+    let machine = Machine::describe();
+
+    let (built, skipped) = build_all(&root, &contenders, &options, &rows)?;
+    let mut results = Results::new(machine, options.clone(), built, skipped);
+    measure(&mut results, &rows, &options);
+    if options.instructions {
+        count_instructions(&mut results, &rows, &options);
+    }
+
+    print!("{}", table::table(&results));
+    if let Some(path) = &options.json {
+        write(path, &json::json(&results))?;
+    }
+    if let Some(path) = &options.html {
+        write(path, &page::page(&results))?;
+    }
+    Ok(())
+}
+
+/// Builds each contender once with LTO and, if a row wants it, once without.
+fn build_all(
+    root: &Path,
+    contenders: &[&'static Contender],
+    options: &Options,
+    rows: &[&Row],
+) -> Result<(Vec<Built>, Vec<String>), String> {
+    let variants = |contender: &Contender| {
+        let is_timed = |row: &Row| contender.competes_in(row) && is_timed_without_lto(row);
+        let without = options.without_lto && rows.iter().any(|row| is_timed(row));
+        let with = options.with_lto || !without;
+        [
+            (true, with),
+            (false, without && !contender.is_interpreter()),
+        ]
+    };
+    let wanted: Vec<(&Contender, bool)> = contenders
+        .iter()
+        .flat_map(|contender| {
+            let wanted = variants(contender)
+                .into_iter()
+                .filter(|(_, wanted)| *wanted);
+            wanted.map(|(lto, _)| (*contender, lto))
+        })
+        .collect();
+    let mut progress = Progress::new("building", wanted.len());
+    let mut built = Vec::new();
+    let mut skipped = Vec::new();
+    for (contender, lto) in wanted {
+        progress.step(contender.name);
+        match build::build(root, contender, lto)? {
+            Ok(program) => built.push(program),
+            Err(why) => {
+                let line = format!("{}{}: {why}", contender.name, lto_name(lto));
+                progress.say(&format!("skipped: {line}"));
+                skipped.push(line);
+            }
+        }
+    }
+    progress.end();
+    Ok((built, skipped))
+}
+
+/// Runs everything, round by round within a row.
+fn measure(results: &mut Results, rows: &[&'static Row], options: &Options) {
+    let plans = plans(results, rows, options);
+    let runs = plans.iter().map(|plan| plan.entrants.len() * plan.rounds);
+    let mut progress = Progress::new("running", runs.sum());
+    for plan in plans {
+        let mut cells: Vec<Cell> = plan
+            .entrants
+            .iter()
+            .map(|n| Cell::new(plan.row, *n))
+            .collect();
+        for round in 0..plan.rounds {
+            for cell in &mut cells {
+                let built = &results.built[cell.built];
+                progress.step(&format!("{} {}", plan.row.name, built.contender.name));
+                if cell.outcome != Outcome::Ran {
+                    continue;
+                }
+                // The first round also looks at resident memory over time.
+                match run::run(&built.program, plan.row, options.scale(), round == 0) {
+                    Ok(run) => cell.add(run),
+                    Err(outcome) => cell.outcome = outcome,
+                }
+            }
+        }
+        results.add_row(cells);
+    }
+    progress.end();
+}
+
+/// One row under one build variant.
+struct Plan {
+    row: &'static Row,
+    /// Indices into `Results::built`.
+    entrants: Vec<usize>,
+    rounds: usize,
+}
+
+fn plans(results: &Results, rows: &[&'static Row], options: &Options) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    for row in rows {
+        for lto in [true, false] {
+            if !lto && !is_timed_without_lto(row) {
+                continue;
+            }
+            let entrants: Vec<usize> = (0..results.built.len())
+                .filter(|n| results.built[*n].lto == lto)
+                .filter(|n| results.built[*n].contender.competes_in(row))
+                .collect();
+            let rounds = match row.kind {
+                Kind::Footprint => options.footprint_runs(),
+                _ => options.runs,
+            };
+            plans.push(Plan {
+                row,
+                entrants,
+                rounds,
+            });
+        }
+    }
+    plans
+}
+
+/// Memory does not depend on LTO; and collectors are generic code, which is
+/// compiled into the program anyway.
+fn is_timed_without_lto(row: &Row) -> bool {
+    matches!(row.kind, Kind::Micro | Kind::Program)
+}
+
+fn count_instructions(results: &mut Results, rows: &[&'static Row], options: &Options) {
+    if let Err(why) = count::available() {
+        eprintln!("instructions are not counted: {why}");
+        results.skipped.push(format!("instructions: {why}"));
+        return;
+    }
+    let is_counted = |cell: &Cell| {
+        let chosen = rows.iter().any(|row| row.name == cell.row.name);
+        chosen && cell.outcome == Outcome::Ran && is_counted(cell, &results.built, options.quick)
+    };
+    let wanted: Vec<usize> = (0..results.cells.len())
+        .filter(|n| is_counted(&results.cells[*n]))
+        .filter(|n| {
+            !results.built[results.cells[*n].built]
+                .contender
+                .is_interpreter()
+        })
+        .collect();
+    let mut progress = Progress::new("counting", wanted.len());
+    for n in wanted {
+        let cell = &results.cells[n];
+        let built = &results.built[cell.built];
+        progress.step(&format!("{} {}", cell.row.name, built.contender.name));
+        let count = count::count(&built.program, cell.row);
+        results.cells[n].instructions = Some(count);
+    }
+    progress.end();
+}
+
+/// Counting takes fifty times as long as running: a quick comparison counts the short
+/// rows of single operations, and only programs built with LTO.
+fn is_counted(cell: &Cell, built: &[Built], is_quick: bool) -> bool {
+    const SHORT: u32 = 40;
+    let Some((_, more)) = cell.row.counted_at else {
+        return false;
+    };
+    let is_short = matches!(cell.row.kind, Kind::Micro | Kind::Gc) && more <= SHORT;
+    !is_quick || (is_short && built[cell.built].lto)
+}
+
+fn lto_name(lto: bool) -> &'static str {
+    if lto { "" } else { " (no LTO)" }
+}
+
+/// The workspace this runner was built from.
+fn workspace() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    fs::write(path, text).map_err(failed)?;
+    eprintln!("wrote {}", path.display());
+    Ok(())
+}

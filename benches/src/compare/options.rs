@@ -1,0 +1,159 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use super::contenders::Contender;
+use crate::report::Scale;
+use crate::rows::Row;
+
+pub(super) const HELP: &str = "\
+Runs PyMalloc and cyclegc beside their rivals and prints who wins which row.
+
+Usage: benches compare [OPTIONS]
+
+  --quick               a fifth of the work, few counts: 20 minutes on 2 cores
+  --rows LIST           only rows with one of these texts in their name
+  --allocators LIST     only these allocators and collectors, by name or part of it
+  --runs N              runs of each, of which the least counts (7; quick: 3)
+  --no-lto              only programs built without link-time optimisation
+  --lto                 only programs built with it
+  --no-instructions     do not count instructions by callgrind
+  --json FILE           writes everything that was measured
+  --html FILE           writes a page with charts
+
+A LIST is separated by commas. Programs are built below target/compare.
+";
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    pub(super) quick: bool,
+    pub(super) runs: usize,
+    pub(super) with_lto: bool,
+    pub(super) without_lto: bool,
+    pub(super) instructions: bool,
+    pub(super) json: Option<PathBuf>,
+    pub(super) html: Option<PathBuf>,
+    rows: Vec<String>,
+    contenders: Vec<String>,
+}
+
+impl Options {
+    /// `None` asks for help.
+    pub(super) fn parse(arguments: &[String]) -> Result<Option<Self>, String> {
+        let mut options = Self {
+            quick: false,
+            runs: 0,
+            with_lto: true,
+            without_lto: true,
+            instructions: true,
+            json: None,
+            html: None,
+            rows: Vec::new(),
+            contenders: Vec::new(),
+        };
+        let mut rest = arguments.iter();
+        while let Some(option) = rest.next() {
+            let mut value = || {
+                let value = rest.next().cloned();
+                value.ok_or_else(|| format!("'{option}' wants a value"))
+            };
+            match option.as_str() {
+                "--quick" => options.quick = true,
+                "--rows" => options.rows.extend(list(&value()?)),
+                "--allocators" => options.contenders.extend(list(&value()?)),
+                "--runs" => {
+                    let runs = value()?;
+                    options.runs = runs
+                        .parse()
+                        .ok()
+                        .filter(|runs| *runs > 0)
+                        .ok_or_else(|| format!("'{runs}' is no number of runs"))?;
+                }
+                "--no-lto" => options.with_lto = false,
+                "--lto" => options.without_lto = false,
+                "--no-instructions" => options.instructions = false,
+                "--json" => options.json = Some(value()?.into()),
+                "--html" => options.html = Some(value()?.into()),
+                "--help" | "-h" => return Ok(None),
+                other => return Err(format!("unknown option '{other}'; see --help")),
+            }
+        }
+        if !options.with_lto && !options.without_lto {
+            return Err("--lto and --no-lto leave nothing".to_owned());
+        }
+        if options.runs == 0 {
+            options.runs = if options.quick { 3 } else { 7 };
+        }
+        Ok(Some(options))
+    }
+
+    /// How much of each row's work a run does.
+    pub(super) fn scale(&self) -> Scale {
+        if self.quick { Scale(200) } else { Scale::FULL }
+    }
+
+    /// Memory repeats itself: fewer runs do.
+    pub(super) fn footprint_runs(&self) -> usize {
+        if self.quick { 1 } else { self.runs.min(3) }
+    }
+
+    pub(super) fn wants(&self, row: &Row) -> bool {
+        contains_any(row.name, &self.rows)
+    }
+
+    pub(super) fn wants_contender(&self, contender: &Contender) -> bool {
+        contains_any(contender.name, &self.contenders)
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    let parts = text.split(',').map(str::trim);
+    parts
+        .filter(|part| !part.is_empty())
+        .map(str::to_lowercase)
+        .collect()
+}
+
+/// Whether `name` has one of `parts` in it, or there are none.
+fn contains_any(name: &str, parts: &[String]) -> bool {
+    let name = name.to_lowercase();
+    parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows;
+
+    fn parse(text: &str) -> Result<Option<Options>, String> {
+        let arguments: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        Options::parse(&arguments)
+    }
+
+    #[test]
+    fn quick_means_less_of_everything() {
+        let quick = parse("--quick").unwrap().unwrap();
+        let full = parse("").unwrap().unwrap();
+        assert!(quick.runs < full.runs);
+        assert!(quick.scale().0 < full.scale().0);
+        assert!(quick.footprint_runs() < full.footprint_runs());
+        assert_eq!(parse("--quick --runs 5").unwrap().unwrap().runs, 5);
+    }
+
+    #[test]
+    fn rows_are_chosen_by_parts_of_their_names() {
+        let options = parse("--rows pair,larson").unwrap().unwrap();
+        let wanted: Vec<_> = rows::ROWS.iter().filter(|row| options.wants(row)).collect();
+        let names: Vec<_> = wanted.iter().map(|row| row.name).collect();
+        assert_eq!(names, ["pair", "larson-2", "larson-8"]);
+    }
+
+    #[test]
+    fn mistakes_are_said() {
+        for wrong in ["--rows", "--runs 0", "--runs x", "pair", "--lto --no-lto"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse("--help"), Ok(None));
+    }
+}
