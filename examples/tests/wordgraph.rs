@@ -79,11 +79,12 @@ fn the_report_is_the_same_on_any_number_of_threads() {
 
 #[test]
 fn without_arguments_it_reads_this_repository() {
-    let output = wordgraph(&["--no-stats", "--query=wordgraph"]);
+    // A word of this file alone, so that no other crowds it out of the answer.
+    let output = wordgraph(&["--no-stats", "--query=quetzalcoatlus"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_has(
         stdout(&output),
-        &["examples/src/bin/wordgraph.rs:", "Strongest associations"],
+        &["examples/tests/wordgraph.rs:", "Strongest associations"],
     );
 }
 
