@@ -1,0 +1,467 @@
+//! A collection: which suspects, and what they reach, are unreachable?
+//!
+//! CPython's algorithm with its passes rearranged around arrays:
+//!
+//! ```text
+//!  suspects of the generation and younger
+//!      |  update_refs: refs[i] = count
+//!      v
+//!  candidates  o0  o1  o2  o3 ...      found by following edges; older
+//!  refs         2   1   1   3          generations are not entered
+//!      |  subtract_refs: refs[j] -= 1 for every edge i -> j
+//!      v
+//!  refs         1   0   0   0          above 0: referenced from outside
+//!      |  move_unreachable: follow the recorded edges from those above 0
+//!      v
+//!  live: promoted          0: unreachable -> delete.rs
+//! ```
+//!
+//! Each object is traced once; the second pass follows the recorded edges, so
+//! it touches no object, and two traversals cannot disagree. Real counts are
+//! never changed.
+//!
+//! # Why suspects are enough
+//!
+//! Garbage that counting cannot free contains a cycle. The last handle to it
+//! from outside was dropped while handles inside remained: that drop was not
+//! the last of its object, which made it a suspect. (The last outer handle
+//! cannot move inside without access through another one.) A suspect stays one
+//! until an old collection found it alive; then it is loud again. So some
+//! suspect reaches all of every dead set whose generation is collected.
+//!
+//! # Invariants
+//!
+//! 1. While `trace` runs, no code of a user runs but `trace` itself (contract
+//!    of `Trace`, 3). If it panics, the panic hook may run anything: the
+//!    traversal starts again without that object.
+//! 2. No `&mut` to a candidate's value exists. `get_mut` acquits a suspect and
+//!    needs its only handle, mutably borrowed, so no edge to the object can be
+//!    seen: the handle is on the stack or in a cell that is borrowed.
+//! 3. `refs`, `edges` and `starts` are indexed as `candidates`; the edges of
+//!    candidate `i` are `edges[starts[i]..starts[i + 1]]`.
+//!
+//! Source: CPython 3.11 `Modules/gcmodule.c`: `gc_collect_main`,
+//! `deduce_unreachable`.
+
+use std::any::Any;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::time::Instant;
+
+use crate::debug::{self, DebugFlags};
+use crate::delete;
+use crate::generation::Generation;
+use crate::header::{
+    COLLECTING, DEAD, Header, OPAQUE, SUSPECT, TO_FINALIZE, TRACKED, tracked_head,
+};
+use crate::module::{self, CollectStats, Phase};
+use crate::prefetch;
+use crate::state::State;
+use crate::trace::Tracer;
+use crate::unraisable::{self, UnraisablePlace};
+
+/// Candidates that are traced before their edges are looked at, so that the
+/// targets arrive in the cache meanwhile.
+const CHUNK: usize = 16;
+
+/// `refs` of a candidate that is reachable from outside.
+const LIVE: u32 = u32::MAX;
+
+/// `refs` of a candidate whose `Trace` reported more edges than handles exist;
+/// keeps it alive.
+const IMPOSSIBLE: u32 = u32::MAX / 2;
+
+/// The arrays of a collection; kept for the next one while they are small.
+pub(crate) struct Scratch {
+    candidates: Vec<NonNull<Header>>,
+    refs: Vec<u32>,
+    starts: Vec<usize>,
+    edges: Vec<u32>,
+    /// Targets found in a chunk, and where each candidate's end in it.
+    found: Vec<NonNull<Header>>,
+    ends: Vec<usize>,
+    stack: Vec<u32>,
+}
+
+/// An object whose `trace` panicked.
+struct TracePanic {
+    index: usize,
+    payload: Box<dyn Any + Send>,
+}
+
+/// Runs a collection of `generation` and the younger ones.
+///
+/// Returns empty stats if one runs already, as CPython returns 0.
+pub(crate) fn collect(state: &State, generation: Generation) -> CollectStats {
+    if state.collecting.get() || state.is_closed() {
+        return CollectStats::default();
+    }
+    let running = Running::enter(state);
+    module::notify(state, Phase::Start, generation, &CollectStats::default());
+    let started = Instant::now();
+    let debug = state.debug.get();
+    if debug.contains(DebugFlags::STATS) {
+        debug::print_start(state, generation);
+    }
+    let mut stats = run(state, generation, debug);
+    stats.duration = started.elapsed();
+    if debug.contains(DebugFlags::STATS) {
+        debug::print_end(&stats);
+    }
+    module::record(state, generation, &stats);
+    module::notify(state, Phase::Stop, generation, &stats);
+    drop(running);
+    stats
+}
+
+fn run(state: &State, generation: Generation, debug: DebugFlags) -> CollectStats {
+    state.counts.start(generation);
+    state.young_count.set(0);
+    if state.epochs.must_renumber() {
+        state.renumber_epochs();
+    }
+    let mut scratch = state.scratch.take();
+    let mut panics = Vec::new();
+
+    for suspects in &state.suspects[..=generation.index()] {
+        suspects.drain_to(&mut scratch.candidates);
+    }
+    let suspect_count = scratch.candidates.len();
+    let oldest_birth = state.epochs.oldest_birth(generation);
+    scratch.deduce(Some(oldest_birth), &mut panics);
+    let candidates = scratch.candidates.len();
+    // Suspects that died while a panic hook ran are gone from the front.
+    let suspect_count = suspect_count.min(candidates);
+    let unreachable = scratch.promote(state, generation, suspect_count);
+    if debug.contains(DebugFlags::COLLECTABLE) {
+        debug::print_objects("collectable", &unreachable.objects);
+    }
+    let collected = if unreachable.objects.is_empty() {
+        0
+    } else {
+        delete::reclaim(state, &mut scratch, unreachable, generation, &mut panics)
+    };
+    state.counts.survived(generation, module::live_count(state));
+    scratch.clear_large();
+    state.scratch.replace(scratch);
+
+    let uncollectable = panics.len();
+    for (type_name, payload) in panics {
+        if debug.contains(DebugFlags::UNCOLLECTABLE) {
+            eprintln!("gc: uncollectable <{type_name}>");
+        }
+        unraisable::report(UnraisablePlace::Trace, type_name, payload);
+    }
+    CollectStats {
+        collected,
+        uncollectable,
+        candidates,
+        duration: std::time::Duration::ZERO,
+    }
+}
+
+/// Marks that a collection runs; unmarks it also if something panics.
+struct Running<'a>(&'a State);
+
+impl<'a> Running<'a> {
+    fn enter(state: &'a State) -> Self {
+        state.collecting.set(true);
+        state.update_trigger();
+        Running(state)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.collecting.set(false);
+        self.0.update_trigger();
+    }
+}
+
+/// Candidates that nothing outside refers to.
+pub(crate) struct Unreachable {
+    pub(crate) objects: Vec<NonNull<Header>>,
+    /// None has a weak reference, is one, or has a finalizer to run.
+    pub(crate) plain: bool,
+}
+
+/// Caught panics of `trace`, with the type's name, to be reported when code of
+/// a user may run again.
+pub(crate) type TracePanics = Vec<(&'static str, Box<dyn Any + Send>)>;
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scratch {
+    pub(crate) const fn new() -> Self {
+        Scratch {
+            candidates: Vec::new(),
+            refs: Vec::new(),
+            starts: Vec::new(),
+            edges: Vec::new(),
+            found: Vec::new(),
+            ends: Vec::new(),
+            stack: Vec::new(),
+        }
+    }
+
+    /// Computes which candidates are reachable from outside: those end with
+    /// `refs == LIVE`, the others with 0.
+    ///
+    /// `self.candidates` holds the first candidates, tracked and alive. With
+    /// `oldest_birth`, what they reach in that epoch and later becomes a
+    /// candidate too; without, edges that leave the candidates are ignored.
+    pub(crate) fn deduce(&mut self, oldest_birth: Option<u32>, panics: &mut TracePanics) {
+        let mut given_count = self.candidates.len();
+        loop {
+            self.update_refs();
+            match self.subtract_refs(oldest_birth) {
+                Ok(()) => break,
+                Err(panic) => {
+                    // SAFETY: a candidate's box is allocated.
+                    let header = unsafe { self.candidates[panic.index].as_ref() };
+                    header.set(OPAQUE);
+                    panics.push(((header.vtable().type_name)(), panic.payload));
+                    given_count = self.start_again(given_count, oldest_birth);
+                }
+            }
+        }
+        self.mark_reachable();
+    }
+
+    /// `refs[i] = count` for the first candidates (CPython `update_refs`).
+    fn update_refs(&mut self) {
+        self.refs.clear();
+        for index in 0..self.candidates.len() {
+            if let Some(ahead) = self.candidates.get(index + CHUNK) {
+                prefetch::header(*ahead);
+            }
+            let object = self.candidates[index];
+            self.enter(object);
+        }
+    }
+
+    /// Makes an object the candidate with the next index.
+    fn enter(&mut self, object: NonNull<Header>) -> u32 {
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "there are fewer than 2^32 tracked objects"
+        )]
+        let index = self.refs.len() as u32;
+        // SAFETY: the object is alive: it is a suspect or somebody's edge.
+        let header = unsafe { object.as_ref() };
+        // SAFETY: candidates are tracked.
+        let head = unsafe { tracked_head(object) };
+        // INVARIANT: 5 of `header.rs`.
+        header.set(COLLECTING);
+        head.aux.set(index);
+        self.refs.push(header.count());
+        index
+    }
+
+    /// Follows the edges of all candidates, finds more of them, and subtracts
+    /// what they refer to (CPython `subtract_refs`).
+    fn subtract_refs(&mut self, oldest_birth: Option<u32>) -> Result<(), TracePanic> {
+        self.starts.clear();
+        self.edges.clear();
+        let mut next = 0;
+        while next < self.candidates.len() {
+            let end = self.candidates.len().min(next + CHUNK);
+            self.trace(next..end)?;
+            let mut first = 0;
+            for index in 0..self.ends.len() {
+                self.starts.push(self.edges.len());
+                let end = self.ends[index];
+                for found in first..end {
+                    self.edge(self.found[found], oldest_birth);
+                }
+                first = end;
+            }
+            next = end;
+        }
+        self.starts.push(self.edges.len());
+        Ok(())
+    }
+
+    /// Fills `found` and `ends` with the edges of some candidates.
+    fn trace(&mut self, chunk: Range<usize>) -> Result<(), TracePanic> {
+        self.found.clear();
+        self.ends.clear();
+        let mut index = chunk.start;
+        let traced = catch_unwind(AssertUnwindSafe(|| {
+            while index < chunk.end {
+                let object = self.candidates[index];
+                if let Some(ahead) = self.candidates.get(index + CHUNK) {
+                    prefetch::header(*ahead);
+                }
+                // SAFETY: candidates are alive.
+                let header = unsafe { object.as_ref() };
+                if !header.has(OPAQUE) {
+                    let mut tracer = Tracer {
+                        found: &mut self.found,
+                    };
+                    // SAFETY: invariant 2; the value is alive.
+                    unsafe { (header.vtable().trace)(object, &mut tracer) };
+                }
+                self.ends.push(self.found.len());
+                index += 1;
+            }
+        }));
+        traced.map_err(|payload| TracePanic { index, payload })
+    }
+
+    /// Takes note of one edge.
+    #[inline]
+    fn edge(&mut self, target: NonNull<Header>, oldest_birth: Option<u32>) {
+        // SAFETY: an edge is a handle, so its target is allocated.
+        let header = unsafe { target.as_ref() };
+        let index = if header.has(COLLECTING) {
+            // SAFETY: candidates are tracked.
+            unsafe { tracked_head(target) }.aux.get()
+        } else {
+            let Some(oldest_birth) = oldest_birth else {
+                return;
+            };
+            // A suspect that is no candidate is in an older generation.
+            if header.flags() & (TRACKED | SUSPECT | DEAD) != TRACKED {
+                return;
+            }
+            // SAFETY: just tested.
+            if unsafe { tracked_head(target) }.aux.get() < oldest_birth {
+                return;
+            }
+            self.candidates.push(target);
+            self.enter(target)
+        };
+        let refs = &mut self.refs[index as usize];
+        *refs = refs.checked_sub(1).unwrap_or(IMPOSSIBLE);
+        self.edges.push(index);
+    }
+
+    /// Marks all that is reachable from candidates with references from
+    /// outside (CPython `move_unreachable`).
+    fn mark_reachable(&mut self) {
+        for root in 0..self.refs.len() {
+            if matches!(self.refs[root], 0 | LIVE) {
+                continue;
+            }
+            self.refs[root] = LIVE;
+            let mut index = root;
+            loop {
+                for edge in self.starts[index]..self.starts[index + 1] {
+                    let target = self.edges[edge];
+                    let refs = &mut self.refs[target as usize];
+                    if *refs != LIVE {
+                        *refs = LIVE;
+                        self.stack.push(target);
+                    }
+                }
+                match self.stack.pop() {
+                    Some(next) => index = next as usize,
+                    None => break,
+                }
+            }
+        }
+    }
+
+    /// A `trace` panicked, and any code may have run since: keeps the first
+    /// candidates that are still alive, and lets the others go.
+    fn start_again(&mut self, given_count: usize, oldest_birth: Option<u32>) -> usize {
+        let mut kept = 0;
+        for index in 0..self.candidates.len() {
+            let object = self.candidates[index];
+            // SAFETY: a candidate's box is allocated.
+            let header = unsafe { object.as_ref() };
+            if header.has(DEAD) || header.count() == 0 {
+                // SAFETY: it leaves the candidates.
+                unsafe { delete::let_go_of_dead(object) };
+            } else if index < given_count {
+                self.candidates[kept] = object;
+                kept += 1;
+            } else {
+                header.clear(COLLECTING);
+                // SAFETY: candidates are tracked. It is found again.
+                unsafe { tracked_head(object) }
+                    .aux
+                    .set(oldest_birth.unwrap_or(0));
+            }
+        }
+        self.candidates.truncate(kept);
+        kept
+    }
+
+    /// Ages the generations, releases the live candidates, and returns the
+    /// unreachable ones, which stay `COLLECTING`.
+    fn promote(
+        &mut self,
+        state: &State,
+        generation: Generation,
+        suspect_count: usize,
+    ) -> Unreachable {
+        let birth = state.epochs.promote(generation);
+        let mut unreachable = Unreachable {
+            objects: Vec::new(),
+            plain: state.cells.borrow().is_empty(),
+        };
+        for index in 0..self.candidates.len() {
+            if let Some(ahead) = self.candidates.get(index + CHUNK) {
+                prefetch::header(*ahead);
+            }
+            let object = self.candidates[index];
+            // SAFETY: candidates are alive.
+            let header = unsafe { object.as_ref() };
+            if self.refs[index] != LIVE {
+                header.clear(SUSPECT);
+                unreachable.objects.push(object);
+                unreachable.plain &= header.weak() == 1 && !header.has(TO_FINALIZE);
+                continue;
+            }
+            header.clear(COLLECTING | SUSPECT);
+            if index < suspect_count && generation != Generation::Old {
+                // A collection of the next generation may find it dead.
+                // SAFETY: the array that it was in has been emptied.
+                unsafe { state.add_suspect(object, generation.index() + 1) };
+            } else {
+                header.set_loud();
+                // SAFETY: candidates are tracked.
+                unsafe { tracked_head(object) }.aux.set(birth);
+            }
+        }
+        self.candidates.clear();
+        unreachable
+    }
+
+    /// Makes `objects` the candidates.
+    pub(crate) fn restart_with(&mut self, objects: Vec<NonNull<Header>>) {
+        self.candidates = objects;
+    }
+
+    /// Splits the candidates into live and unreachable ones.
+    pub(crate) fn split(&mut self) -> (Vec<NonNull<Header>>, Vec<NonNull<Header>>) {
+        let refs = &self.refs;
+        let mut index = 0;
+        std::mem::take(&mut self.candidates)
+            .into_iter()
+            .partition(|_| {
+                index += 1;
+                refs[index - 1] == LIVE
+            })
+    }
+
+    /// Gives large arrays back.
+    fn clear_large(&mut self) {
+        if self.candidates.capacity() > KEEP_COUNT
+            || self.edges.capacity() > KEEP_COUNT
+            || self.refs.capacity() > KEEP_COUNT
+        {
+            *self = Self::new();
+        }
+    }
+}
+
+/// Candidates for which a thread keeps the arrays.
+const KEEP_COUNT: usize = 16 * 1024;
