@@ -117,7 +117,7 @@ pub(crate) fn collect(state: &State, generation: Generation) -> CollectStats {
 
 fn run(state: &State, generation: Generation, debug: DebugFlags) -> CollectStats {
     state.counts.start(generation);
-    state.young_count.set(0);
+    state.reset_young_count();
     if state.epochs.must_renumber() {
         state.renumber_epochs();
     }

@@ -5,9 +5,9 @@
 //! are cleared and their callbacks run; then the value is dropped and the box
 //! freed.
 //!
-//! No recursion: destructors nest at most [`DEPTH_LIMIT`] objects deep, deeper
-//! ones wait in `state.pending` until the outermost is done (CPython's
-//! trashcan, `PyTrash_UNWIND_LEVEL`).
+//! No recursion: destructors nest while they take less than [`STACK_BYTES`] of
+//! stack, deeper ones wait in `state.pending` until the outermost is done
+//! (CPython's trashcan, which counts to `PyTrash_UNWIND_LEVEL`).
 //!
 //! # Invariants
 //!
@@ -27,9 +27,9 @@ use crate::state::{self, State};
 use crate::unraisable::{self, UnraisablePlace};
 use crate::weak_cell;
 
-/// Destructors that may run inside each other. CPython takes 50; a debug build
-/// with an address sanitizer must get along with 64 KiB of stack here.
-const DEPTH_LIMIT: u32 = 16;
+/// Stack that nested destructors may take. A program with threads of 64 KiB
+/// must get along with it; a balanced tree of any size takes less.
+const STACK_BYTES: usize = 16 * 1024;
 
 /// Flags that make a death slow.
 const SPECIAL: u32 = SUSPECT | TO_FINALIZE | HAS_CELLS;
@@ -83,12 +83,11 @@ pub(crate) unsafe fn last_drop_of<T: ?Sized>(object: NonNull<GcBox<T>>) {
         return;
     }
     state::with(|state| {
-        if state.depth.get() >= DEPTH_LIMIT {
+        let Some(_nesting) = Nesting::enter(state) else {
             // SAFETY: the caller's.
             unsafe { defer(state, erased) };
             return;
-        }
-        let _nesting = Nesting::enter(state);
+        };
         if flags & SPECIAL != 0 {
             // SAFETY: the caller's.
             let dies = unsafe { prepare(state, erased) };
@@ -146,31 +145,53 @@ impl Drop for End {
         // SAFETY: the box is allocated: its `weak` counts the value.
         let header = unsafe { self.object.as_ref() };
         // The collection that looks at an object frees its box.
-        if !header.has(COLLECTING) && header.weak_decrement() {
+        let free = header.is_only_the_values() || {
+            !header.has(COLLECTING) && header.weak_decrement()
+        };
+        if free {
             // SAFETY: no handle and no weak handle is left.
             unsafe { self.layout.free(self.object) };
         }
     }
 }
 
-/// Counts how deep destructors nest; the outermost ends what waits.
-struct Nesting<'a>(&'a State);
+/// A destructor that runs; the outermost ends what waits.
+struct Nesting<'a> {
+    state: &'a State,
+    outermost: bool,
+}
+
+/// Roughly where the stack is.
+#[inline(always)]
+fn stack_address() -> usize {
+    let local = 0_u8;
+    ptr::from_ref(&local).addr()
+}
 
 impl<'a> Nesting<'a> {
+    /// `None` if the object must wait.
     #[inline]
-    fn enter(state: &'a State) -> Self {
-        state.depth.set(state.depth.get() + 1);
-        Nesting(state)
+    fn enter(state: &'a State) -> Option<Self> {
+        let base = state.stack_base.get();
+        let here = stack_address();
+        let outermost = base == 0;
+        if outermost {
+            state.stack_base.set(here);
+        } else if base.abs_diff(here) > STACK_BYTES {
+            return None;
+        }
+        Some(Nesting { state, outermost })
     }
 }
 
 impl Drop for Nesting<'_> {
     #[inline]
     fn drop(&mut self) {
-        let depth = self.0.depth.get() - 1;
-        self.0.depth.set(depth);
-        if depth == 0 && self.0.has_pending.get() {
-            drain(self.0);
+        if self.outermost {
+            self.state.stack_base.set(0);
+            if self.state.has_pending.get() {
+                drain(self.state);
+            }
         }
     }
 }
@@ -201,7 +222,7 @@ unsafe fn defer(state: &State, object: NonNull<Header>) {
 #[inline(never)]
 fn drain(state: &State) {
     let mut first: Option<Box<dyn Any + Send>> = None;
-    state.depth.set(1);
+    state.stack_base.set(stack_address());
     loop {
         let next = state.pending.borrow_mut().pop();
         let Some(object) = next else { break };
@@ -214,7 +235,7 @@ fn drain(state: &State) {
             }
         }
     }
-    state.depth.set(0);
+    state.stack_base.set(0);
     state.has_pending.set(false);
     let too_large = state.pending.borrow().capacity() > KEEP_COUNT;
     if too_large || state.is_closed() {
@@ -230,7 +251,7 @@ fn drain(state: &State) {
 }
 
 /// Waiting objects for which `pending` keeps memory.
-const KEEP_COUNT: usize = 4096;
+const KEEP_COUNT: usize = 64 * 1024;
 
 /// What comes before the value is dropped; false if the object lives on.
 ///

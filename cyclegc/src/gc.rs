@@ -58,7 +58,7 @@ impl<T: Trace> Gc<T> {
     /// let answer = cyclegc::Gc::new(42);
     /// assert_eq!(*answer, 42);
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn new(value: T) -> Gc<T> {
         if !T::may_hold_gc(TypeDepth::START) {
             return Gc::from_box(gc_box::new(value, false));

@@ -222,6 +222,12 @@ impl Header {
         self.weak() == 0
     }
 
+    /// No weak handle exists, and no collection looks at the object.
+    #[inline]
+    pub(crate) fn is_only_the_values(&self) -> bool {
+        self.word.get() & !(FLAG_MASK & !COLLECTING) == 1 << WEAK_SHIFT
+    }
+
     /// Generation index of a suspect.
     #[inline]
     pub(crate) fn suspect_generation(&self) -> usize {

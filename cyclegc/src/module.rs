@@ -180,7 +180,7 @@ pub fn set_threshold(young: u32, middle: u32, old: u32) {
 pub fn count() -> (u32, u32, u32) {
     state::with(|state| {
         let [young, middle] = &state.counts.collections;
-        (state.young_count.get(), young.get(), middle.get())
+        (state.young_count(), young.get(), middle.get())
     })
 }
 
@@ -368,7 +368,7 @@ pub fn freeze() {
             move_suspects(state, generation, PERMANENT);
         }
         state.epochs.freeze();
-        state.young_count.set(0);
+        state.reset_young_count();
         state.counts.reset();
         state.frozen_live.set(state.registry.len());
     });

@@ -1,14 +1,27 @@
 //! An array of objects in which each knows its place.
 //!
 //! The registry of all tracked objects and the arrays of suspects are `Slots`.
-//! A free place holds the index of the next free one, so that inserting and
-//! removing touch nothing but the array and the object itself, and a place
-//! that churns is used again at once.
+//! A bitmap says which places are in use; new objects take the free places of
+//! one word of it, lowest first, then those of the next word that has any:
+//!
+//! ```text
+//!  used     1111 1111 | 1101 0110 | 0011 1011 | ...
+//!                       ^ word: its free places are `free_mask`
+//!  entries  o o o o ...   what lies at a free place is not looked at
+//! ```
+//!
+//! So inserting and removing touch nothing but this array and the object
+//! itself, follow no chain of pointers, and go through memory in order. The
+//! search for a free word goes around; it is amortised, because the array
+//! grows when fewer than a quarter of its places are free.
 //!
 //! # Invariants
 //!
-//! 1. No reference into `entries` outlives a method, and no method calls out
-//!    of this file while it holds one.
+//! 1. No reference into `lists` outlives a method, and no method calls out of
+//!    this file while it holds one.
+//! 2. `entries.len() == 64 * used.len()`.
+//! 3. The word at `word` is all ones in `used`; its free places are the ones in
+//!    `free_mask`.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::{self, NonNull};
@@ -17,12 +30,22 @@ use crate::header::Header;
 
 /// See the module.
 pub(crate) struct Slots {
-    entries: UnsafeCell<Vec<*mut Header>>,
-    /// Head of the list of free places, or `NONE`.
-    free: Cell<u32>,
+    lists: UnsafeCell<Lists>,
+    /// Free places of the word that is being filled.
+    free_mask: Cell<u64>,
+    /// Which word that is; `NONE` before the first.
+    word: Cell<u32>,
     /// Places in use.
     used_count: Cell<u32>,
 }
+
+struct Lists {
+    entries: Vec<*mut Header>,
+    used: Vec<u64>,
+}
+
+/// Places in a word of the bitmap.
+const WORD: usize = u64::BITS as usize;
 
 impl Slots {
     /// No place.
@@ -30,8 +53,12 @@ impl Slots {
 
     pub(crate) const fn new() -> Self {
         Slots {
-            entries: UnsafeCell::new(Vec::new()),
-            free: Cell::new(Self::NONE),
+            lists: UnsafeCell::new(Lists {
+                entries: Vec::new(),
+                used: Vec::new(),
+            }),
+            free_mask: Cell::new(0),
+            word: Cell::new(Self::NONE),
             used_count: Cell::new(0),
         }
     }
@@ -41,99 +68,140 @@ impl Slots {
         self.used_count.get() as usize
     }
 
+    /// As `len`, in 32 bits.
+    #[inline]
+    pub(crate) fn count(&self) -> u32 {
+        self.used_count.get()
+    }
+
     /// Adds an object and returns its place.
     #[inline]
     pub(crate) fn insert(&self, object: NonNull<Header>) -> u32 {
+        let mut mask = self.free_mask.get();
+        if mask == 0 {
+            mask = self.next_word();
+        }
+        self.free_mask.set(mask & (mask - 1));
+        let place = self.word.get() * u64::BITS + mask.trailing_zeros();
         // SAFETY: invariant 1: this is the only reference.
-        let entries = unsafe { &mut *self.entries.get() };
+        let lists = unsafe { &mut *self.lists.get() };
+        lists.entries[place as usize] = object.as_ptr();
         self.used_count.set(self.used_count.get() + 1);
-        let free = self.free.get();
-        if let Some(entry) = entries.get_mut(free as usize) {
-            self.free.set(decode_free(*entry));
-            *entry = object.as_ptr();
-            return free;
-        }
-        let Ok(place) = u32::try_from(entries.len()) else {
-            too_many()
-        };
-        if place == Self::NONE {
-            too_many();
-        }
-        entries.push(object.as_ptr());
         place
     }
 
     /// Gives a place back.
     #[inline]
     pub(crate) fn remove(&self, place: u32) {
-        // SAFETY: invariant 1: this is the only reference.
-        let entries = unsafe { &mut *self.entries.get() };
-        // Not there only after `take_all`, when the thread ends.
-        if let Some(entry) = entries.get_mut(place as usize) {
-            *entry = encode_free(self.free.get());
-            self.free.set(place);
-            self.used_count.set(self.used_count.get() - 1);
+        let bit = 1 << (place % u64::BITS);
+        let word = place / u64::BITS;
+        if word == self.word.get() {
+            self.free_mask.set(self.free_mask.get() | bit);
+        } else {
+            // SAFETY: invariant 1: this is the only reference.
+            let lists = unsafe { &mut *self.lists.get() };
+            // Not there only after `take_all`, when the thread ends.
+            let Some(used) = lists.used.get_mut(word as usize) else {
+                return;
+            };
+            *used &= !bit;
         }
+        self.used_count.set(self.used_count.get().wrapping_sub(1));
+    }
+
+    /// Goes on to a word with free places, and returns those.
+    #[cold]
+    #[inline(never)]
+    fn next_word(&self) -> u64 {
+        // SAFETY: invariant 1: this is the only reference.
+        let lists = unsafe { &mut *self.lists.get() };
+        let count = lists.used.len();
+        let enough_free = self.len() <= count * WORD / 4 * 3;
+        let next = self.word.get().wrapping_add(1) as usize;
+        let found = if enough_free {
+            let around = (next..count).chain(0..next.min(count));
+            around.into_iter().find(|word| lists.used[*word] != u64::MAX)
+        } else {
+            None
+        };
+        let word = found.unwrap_or_else(|| {
+            lists.grow();
+            count
+        });
+        let Ok(small) = u32::try_from(word) else {
+            too_many()
+        };
+        // INVARIANT: 3.
+        let free = !std::mem::replace(&mut lists.used[word], u64::MAX);
+        self.word.set(small);
+        free
     }
 
     /// Appends all objects to `objects`, in the order of their places.
     pub(crate) fn copy_to(&self, objects: &mut Vec<NonNull<Header>>) {
         // SAFETY: invariant 1: this is the only reference.
-        let entries = unsafe { &*self.entries.get() };
+        let lists = unsafe { &*self.lists.get() };
         objects.reserve(self.len());
-        objects.extend(
-            entries
-                .iter()
-                .filter(|e| !is_free(**e))
-                .copied()
-                .filter_map(NonNull::new),
-        );
+        let current = self.word.get() as usize;
+        for (word, used) in lists.used.iter().enumerate() {
+            let mut used = *used;
+            if word == current {
+                used &= !self.free_mask.get();
+            }
+            while used != 0 {
+                let place = word * WORD + used.trailing_zeros() as usize;
+                objects.extend(NonNull::new(lists.entries[place]));
+                used &= used - 1;
+            }
+        }
     }
 
     /// Moves all objects to `objects` and keeps a small array for reuse.
     pub(crate) fn drain_to(&self, objects: &mut Vec<NonNull<Header>>) {
-        if self.len() > 0 {
-            self.copy_to(objects);
+        if self.len() == 0 {
+            return;
         }
+        self.copy_to(objects);
         // SAFETY: invariant 1: this is the only reference.
-        let entries = unsafe { &mut *self.entries.get() };
-        entries.clear();
-        entries.shrink_to(KEEP_COUNT);
-        self.free.set(Self::NONE);
+        let lists = unsafe { &mut *self.lists.get() };
+        if lists.used.len() > KEEP_WORDS {
+            self.take_all();
+            return;
+        }
+        lists.used.fill(0);
+        lists.used[0] = u64::MAX;
+        // INVARIANT: 3.
+        self.word.set(0);
+        self.free_mask.set(u64::MAX);
         self.used_count.set(0);
     }
 
     /// Forgets all objects and gives the array back.
     pub(crate) fn take_all(&self) {
         // SAFETY: invariant 1: this is the only reference.
-        let entries = unsafe { &mut *self.entries.get() };
-        drop(std::mem::take(entries));
-        self.free.set(Self::NONE);
+        let lists = unsafe { &mut *self.lists.get() };
+        lists.entries = Vec::new();
+        lists.used = Vec::new();
+        self.word.set(Self::NONE);
+        self.free_mask.set(0);
         self.used_count.set(0);
     }
 }
 
-/// Places that an emptied array keeps.
-const KEEP_COUNT: usize = 4096;
-
-#[inline]
-fn encode_free(next: u32) -> *mut Header {
-    ptr::without_provenance_mut((next as usize) << 1 | 1)
+impl Lists {
+    /// Adds a word of free places.
+    fn grow(&mut self) {
+        let count = self.entries.len() + WORD;
+        if u32::try_from(count).is_err() {
+            too_many();
+        }
+        self.entries.resize(count, ptr::null_mut());
+        self.used.push(0);
+    }
 }
 
-#[inline]
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "encode_free stored 32 bits"
-)]
-fn decode_free(entry: *mut Header) -> u32 {
-    (entry.addr() >> 1) as u32
-}
-
-#[inline]
-fn is_free(entry: *mut Header) -> bool {
-    entry.addr() & 1 != 0
-}
+/// Words that an emptied array keeps.
+const KEEP_WORDS: usize = 64;
 
 #[cold]
 #[inline(never)]
@@ -150,20 +218,24 @@ mod tests {
         NonNull::new(ptr::without_provenance_mut(address * 8)).unwrap()
     }
 
+    fn all(slots: &Slots) -> Vec<NonNull<Header>> {
+        let mut all = Vec::new();
+        slots.copy_to(&mut all);
+        all
+    }
+
     #[test]
-    fn a_removed_place_is_used_again_first() {
+    fn a_place_of_the_current_word_is_used_again_first() {
         let slots = Slots::new();
         let places: Vec<u32> = (1..=4).map(|a| slots.insert(object(a))).collect();
         assert_eq!(places, [0, 1, 2, 3]);
         slots.remove(1);
         slots.remove(2);
         assert_eq!(slots.len(), 2);
-        assert_eq!(slots.insert(object(5)), 2);
-        assert_eq!(slots.insert(object(6)), 1);
+        assert_eq!(slots.insert(object(5)), 1);
+        assert_eq!(slots.insert(object(6)), 2);
         assert_eq!(slots.insert(object(7)), 4);
-        let mut all = Vec::new();
-        slots.copy_to(&mut all);
-        assert_eq!(all, [1, 6, 5, 4, 7].map(object));
+        assert_eq!(all(&slots), [1, 5, 6, 4, 7].map(object));
     }
 
     #[test]
@@ -176,5 +248,25 @@ mod tests {
         slots.drain_to(&mut all);
         assert_eq!(all, [object(2)]);
         assert_eq!((slots.len(), slots.insert(object(3))), (0, 0));
+    }
+
+    #[test]
+    fn places_are_reused_before_the_array_doubles() {
+        let slots = Slots::new();
+        let mut places: Vec<u32> = (0..10_000).map(|_| slots.insert(object(1))).collect();
+        for round in 0..100 {
+            for place in places.iter().filter(|p| *p % 3 == round % 3) {
+                slots.remove(*place);
+            }
+            for place in places.iter_mut().filter(|p| **p % 3 == round % 3) {
+                *place = slots.insert(object(2));
+            }
+            assert_eq!(slots.len(), 10_000);
+        }
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), 10_000);
+        assert_eq!(all(&slots).len(), 10_000);
+        assert!(places[9_999] < 15_000, "{}", places[9_999]);
     }
 }

@@ -12,7 +12,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use crate::any::AnyGc;
 use crate::collect;
@@ -25,12 +25,15 @@ use crate::unraisable::UnraisableHook;
 use crate::weak_cell::CellPtr;
 
 pub(crate) struct State {
-    /// Tracked objects made minus those freed since the last collection.
-    pub(crate) young_count: Cell<u32>,
-    /// `young_count` above this starts the slow part of `Gc::new`.
+    /// `registry.count()` when the young count was 0. CPython counts
+    /// allocations up and frees down, but not below 0: this follows the
+    /// registry down.
+    young_base: Cell<u32>,
+    /// With so many objects in the registry `Gc::new` takes the slow way.
     trigger: Cell<u32>,
-    /// How many destructors of objects are running inside each other.
-    pub(crate) depth: Cell<u32>,
+    /// Where the stack was when the outermost destructor of an object
+    /// started; 0 if none runs.
+    pub(crate) stack_base: Cell<usize>,
     pub(crate) epochs: Epochs,
     /// Every tracked object of the thread.
     pub(crate) registry: Slots,
@@ -75,17 +78,21 @@ thread_local! {
 }
 
 /// Runs `f` on this thread's state.
-#[inline]
+#[inline(always)]
 pub(crate) fn with<R>(f: impl FnOnce(&State) -> R) -> R {
-    STATE.with(|state| f(state))
+    // Small enough to be inlined everywhere, whatever `f` is.
+    let state = STATE.with(|state| ptr::from_ref(&**state));
+    // SAFETY: the state has no destructor, so it lives as long as the thread
+    // runs, and `f` cannot keep the reference longer than this call.
+    f(unsafe { &*state })
 }
 
 impl State {
     const fn new() -> Self {
         State {
-            young_count: Cell::new(0),
+            young_base: Cell::new(0),
             trigger: Cell::new(0),
-            depth: Cell::new(0),
+            stack_base: Cell::new(0),
             epochs: Epochs::new(),
             registry: Slots::new(),
             suspects: [Slots::new(), Slots::new(), Slots::new(), Slots::new()],
@@ -111,9 +118,7 @@ impl State {
     /// Counts a tracked object that is about to be made; may collect.
     #[inline]
     pub(crate) fn before_new(&self) {
-        let count = self.young_count.get().saturating_add(1);
-        self.young_count.set(count);
-        if count > self.trigger.get() {
+        if self.registry.count() >= self.trigger.get() {
             self.trigger_reached();
         }
     }
@@ -128,17 +133,30 @@ impl State {
                 // runs destructors; then the state's memory is leaked.
                 let _ = CLOSER.try_with(|_| ());
                 self.update_trigger();
-                if self.young_count.get() <= self.trigger.get() {
+                if self.registry.count() < self.trigger.get() {
                     return;
                 }
             }
             Stage::Open => {}
             Stage::Closed => return,
         }
-        // CPython counts the new object before it collects, and the
-        // collection sets the count to 0.
         let generation = self.counts.select(self.thresholds.get());
         collect::collect(self, generation);
+        // CPython counts the new object before it collects, and the
+        // collection sets the count to 0: the new one is not counted.
+        self.young_base.set(self.young_base.get() + 1);
+        self.update_trigger();
+    }
+
+    /// Tracked objects made minus those freed since the last collection
+    /// (CPython `generations[0].count`).
+    pub(crate) fn young_count(&self) -> u32 {
+        self.registry.count().saturating_sub(self.young_base.get())
+    }
+
+    pub(crate) fn reset_young_count(&self) {
+        self.young_base.set(self.registry.count());
+        self.update_trigger();
     }
 
     /// Takes note that something which decides about collecting changed.
@@ -150,7 +168,7 @@ impl State {
             && self.stage.get() == Stage::Open;
         let trigger = match self.stage.get() {
             Stage::Fresh => 0,
-            _ if on => threshold,
+            _ if on => self.young_base.get().saturating_add(threshold),
             _ => u32::MAX,
         };
         self.trigger.set(trigger);
@@ -187,9 +205,13 @@ impl State {
     pub(crate) unsafe fn unregister(&self, object: NonNull<Header>) {
         // SAFETY: the caller's.
         let head = unsafe { tracked_head(object) };
-        self.registry.remove(head.slot.replace(Slots::NONE));
-        self.young_count
-            .set(self.young_count.get().saturating_sub(1));
+        self.registry.remove(head.slot.get());
+        let count = self.registry.count();
+        if count < self.young_base.get() {
+            self.young_base.set(count);
+            let trigger = self.trigger.get();
+            self.trigger.set(trigger - u32::from(trigger != u32::MAX));
+        }
     }
 
     /// A drop that is not the last left `object` alive: it becomes a suspect.
@@ -293,6 +315,14 @@ impl State {
         }
     }
 
+    /// An empty map keeps an allocation, which nobody would free later.
+    pub(crate) fn free_empty_cells(&self) {
+        let mut cells = self.cells.borrow_mut();
+        if self.is_closed() && cells.is_empty() {
+            *cells = BTreeMap::new();
+        }
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.stage.get() == Stage::Closed
     }
@@ -320,6 +350,7 @@ impl State {
         }
         drop(self.pending.take());
         self.scratch.replace(collect::Scratch::new());
+        self.free_empty_cells();
     }
 }
 

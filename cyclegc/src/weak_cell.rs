@@ -88,6 +88,8 @@ impl WeakCell {
                 // SAFETY: invariant 1: the target is allocated.
                 unsafe { target.as_ref() }.clear(HAS_CELLS);
             }
+            drop(cells);
+            state.free_empty_cells();
         });
     }
 }
@@ -114,6 +116,7 @@ pub(crate) fn clear_all(
     let cells = state.cells.borrow_mut().remove(&target.addr().get());
     // SAFETY: the caller's target is allocated.
     unsafe { target.as_ref() }.clear(HAS_CELLS);
+    state.free_empty_cells();
     let mut callbacks = Vec::new();
     for cell in cells.into_iter().flatten().rev() {
         // SAFETY: listed cells are allocated.

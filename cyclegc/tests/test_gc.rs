@@ -214,7 +214,7 @@ fn test_trashcan() {
     impl Finalize for Ouch {
         fn finalize(&self) {
             self.calls.set(self.calls.get() + 1);
-            if self.calls.get() % 17 == 0 {
+            if self.calls.get().is_multiple_of(17) {
                 collect();
             }
         }
