@@ -81,7 +81,9 @@ pub(crate) struct Scratch {
     /// Targets found in a chunk, and where each candidate's end in it.
     found: Vec<NonNull<Header>>,
     ends: Vec<usize>,
-    stack: Vec<u32>,
+    queue: Vec<u32>,
+    /// The unreachable ones of the collection before, emptied.
+    unreachable: Vec<NonNull<Header>>,
 }
 
 /// An object whose `trace` panicked.
@@ -130,18 +132,17 @@ fn run(state: &State, generation: Generation, debug: DebugFlags) -> CollectStats
     let suspect_count = scratch.candidates.len();
     let oldest_birth = state.epochs.oldest_birth(generation);
     scratch.deduce(Some(oldest_birth), &mut panics);
-    let candidates = scratch.candidates.len();
+    let candidate_count = scratch.candidates.len();
     // Suspects that died while a panic hook ran are gone from the front.
-    let suspect_count = suspect_count.min(candidates);
+    let suspect_count = suspect_count.min(candidate_count);
     let unreachable = scratch.promote(state, generation, suspect_count);
     if debug.contains(DebugFlags::COLLECTABLE) {
         debug::print_objects("collectable", &unreachable.objects);
     }
-    let collected = if unreachable.objects.is_empty() {
-        0
-    } else {
-        delete::reclaim(state, &mut scratch, unreachable, generation, &mut panics)
-    };
+    let mut dead = delete::reclaim(state, &mut scratch, unreachable, generation, &mut panics);
+    let collected = dead.len();
+    dead.clear();
+    scratch.unreachable = dead;
     state.counts.survived(generation, module::live_count(state));
     scratch.clear_large();
     state.scratch.replace(scratch);
@@ -156,7 +157,7 @@ fn run(state: &State, generation: Generation, debug: DebugFlags) -> CollectStats
     CollectStats {
         collected,
         uncollectable,
-        candidates,
+        candidates: candidate_count,
         duration: std::time::Duration::ZERO,
     }
 }
@@ -205,7 +206,8 @@ impl Scratch {
             edges: Vec::new(),
             found: Vec::new(),
             ends: Vec::new(),
-            stack: Vec::new(),
+            queue: Vec::new(),
+            unreachable: Vec::new(),
         }
     }
 
@@ -344,25 +346,39 @@ impl Scratch {
 
     /// Marks all that is reachable from candidates with references from
     /// outside (CPython `move_unreachable`).
+    ///
+    /// Candidates that were found by following edges lie behind those they
+    /// were found from, so one walk through the arrays in order reaches almost
+    /// all; what refers backwards waits in `queue`.
     fn mark_reachable(&mut self) {
-        for root in 0..self.refs.len() {
-            if matches!(self.refs[root], 0 | LIVE) {
+        self.queue.clear();
+        for index in 0..self.refs.len() {
+            if matches!(self.refs[index], 0 | LIVE) {
                 continue;
             }
-            self.refs[root] = LIVE;
-            let mut index = root;
-            loop {
-                for edge in self.starts[index]..self.starts[index + 1] {
-                    let target = self.edges[edge];
-                    let refs = &mut self.refs[target as usize];
-                    if *refs != LIVE {
-                        *refs = LIVE;
-                        self.stack.push(target);
-                    }
+            self.refs[index] = LIVE;
+            for edge in self.starts[index]..self.starts[index + 1] {
+                let target = self.edges[edge];
+                let refs = &mut self.refs[target as usize];
+                if target as usize > index {
+                    // Any count above 0 will do: its turn comes.
+                    *refs |= 1;
+                } else if *refs == 0 {
+                    *refs = LIVE;
+                    self.queue.push(target);
                 }
-                match self.stack.pop() {
-                    Some(next) => index = next as usize,
-                    None => break,
+            }
+        }
+        let mut next = 0;
+        while let Some(index) = self.queue.get(next) {
+            let index = *index as usize;
+            next += 1;
+            for edge in self.starts[index]..self.starts[index + 1] {
+                let target = self.edges[edge];
+                let refs = &mut self.refs[target as usize];
+                if *refs != LIVE {
+                    *refs = LIVE;
+                    self.queue.push(target);
                 }
             }
         }
@@ -404,7 +420,7 @@ impl Scratch {
     ) -> Unreachable {
         let birth = state.epochs.promote(generation);
         let mut unreachable = Unreachable {
-            objects: Vec::new(),
+            objects: std::mem::take(&mut self.unreachable),
             plain: state.cells.borrow().is_empty(),
         };
         for index in 0..self.candidates.len() {

@@ -38,16 +38,19 @@ use crate::state::State;
 use crate::unraisable::{self, UnraisablePlace};
 use crate::weak_cell::{self, Callback, WeakCell};
 
-/// Deals with an unreachable set; returns how many objects were destroyed, or
-/// saved by `DebugFlags::SAVEALL`.
+/// Deals with an unreachable set; returns the objects that were destroyed, or
+/// saved by `DebugFlags::SAVEALL`: only their number may be looked at.
 pub(crate) fn reclaim(
     state: &State,
     scratch: &mut Scratch,
     unreachable: Unreachable,
     generation: Generation,
     panics: &mut TracePanics,
-) -> usize {
+) -> Vec<NonNull<Header>> {
     let mut dead = unreachable.objects;
+    if dead.is_empty() {
+        return dead;
+    }
     let mut late_callbacks = Vec::new();
     if !unreachable.plain {
         let called_back = clear_weakrefs(state, &dead);
@@ -58,14 +61,13 @@ pub(crate) fn reclaim(
             late_callbacks = cut_weakrefs(state, &dead);
         }
     }
-    let dead_count = dead.len();
     if state.debug.get().contains(DebugFlags::SAVEALL) {
-        save_all(state, dead);
+        save_all(state, &dead);
         run_callbacks(late_callbacks);
     } else {
         delete_garbage(state, &dead, late_callbacks);
     }
-    dead_count
+    dead
 }
 
 /// Clears all weak references to the set, and those that are in it; then runs
@@ -189,8 +191,8 @@ pub(crate) unsafe fn let_go_of_dead(object: NonNull<Header>) {
 }
 
 /// Puts the set into `garbage` instead of destroying it.
-fn save_all(state: &State, dead: Vec<NonNull<Header>>) {
-    for object in dead {
+fn save_all(state: &State, dead: &[NonNull<Header>]) {
+    for object in dead.iter().copied() {
         // SAFETY: invariant 1.
         let header = unsafe { object.as_ref() };
         header.clear(COLLECTING);

@@ -7,8 +7,6 @@ pub trait Heap: 'static {
     const COLLECTS: bool = true;
     /// It collects by itself; else the workload asks every 1000 operations.
     const AUTOMATIC: bool = true;
-    /// It survives long chains and large graphs.
-    const DEEP: bool = true;
     /// Dropping a handle frees what counting can free.
     const COUNTS: bool = true;
     type Handle: Clone + 'static;
@@ -104,7 +102,6 @@ pub mod gcmodule {
     }
     heap!(H, "gcmodule", Cc, RefCell, {
         const AUTOMATIC: bool = false;
-        const DEEP: bool = false;
         fn collect() {
             gcmodule::collect_thread_cycles();
         }
@@ -122,7 +119,6 @@ pub mod bacon_rajan {
     }
     heap!(H, "bacon_rajan_cc", Cc, RefCell, {
         const AUTOMATIC: bool = false;
-        const DEEP: bool = false;
         fn collect() {
             bacon_rajan_cc::collect_cycles();
         }
@@ -139,7 +135,6 @@ pub mod dumpster {
         next: RefCell<Vec<Gc<Node>>>,
     }
     heap!(H, "dumpster", Gc, RefCell, {
-        const DEEP: bool = false;
         fn collect() {
             dumpster::unsync::collect();
         }

@@ -1,14 +1,15 @@
 //! cyclegc beside `Rc` and other crates, in one interleaved run.
 //!
 //! `cargo run --release` prints the best of several rounds, in nanoseconds for
-//! an operation or object, and the ratio to cyclegc. Each measurement has a
-//! thread of its own, so that no crate inherits a heap. `cargo run --release
+//! an operation or object, and the ratio to cyclegc; `-` where a crate cannot, or
+//! overflows its stack. Each measurement has a process of its own. `cargo run --release
 //! -- ROUNDS WORKLOAD` runs some.
 
 mod arena;
 mod heap;
 
 use std::hint::black_box;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use heap::Heap;
@@ -145,7 +146,7 @@ fn graph<H: Heap>(count: usize) -> H::Handle {
 const GRAPH: usize = 300_000;
 
 fn live_graph<H: Heap>() -> Option<Sample> {
-    if !H::COLLECTS || !H::DEEP {
+    if !H::COLLECTS {
         return None;
     }
     let root = graph::<H>(GRAPH);
@@ -158,7 +159,7 @@ fn live_graph<H: Heap>() -> Option<Sample> {
 }
 
 fn dead_graph<H: Heap>() -> Option<Sample> {
-    if !H::COLLECTS || !H::DEEP {
+    if !H::COLLECTS {
         return None;
     }
     drop(graph::<H>(GRAPH));
@@ -169,7 +170,7 @@ fn dead_graph<H: Heap>() -> Option<Sample> {
 
 fn churn<H: Heap>() -> Option<Sample> {
     const N: usize = 200_000;
-    if !H::COLLECTS || !H::DEEP {
+    if !H::COLLECTS {
         return None;
     }
     let root = graph::<H>(200_000);
@@ -223,22 +224,22 @@ fn arena_tree() -> Option<Sample> {
     })
 }
 
-/// Runs a measurement on a thread with a large stack: crates that recurse get
-/// what they need for the trees.
-fn alone(run: Run) -> Option<Sample> {
-    std::thread::Builder::new()
-        .stack_size(256 << 20)
-        .spawn(run)
-        .expect("a thread")
-        .join()
-        .ok()
-        .flatten()
+/// Runs one measurement in a process of its own: allocators keep the memory of
+/// those before, and some crates overflow their stacks.
+fn alone(workload: &str, name: &str) -> Option<Sample> {
+    let this = std::env::current_exe().ok()?;
+    let output = Command::new(this).args([ONE, workload, name]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let mut numbers = text.split_whitespace().map_while(|n| n.parse::<f64>().ok());
+    Some(Sample {
+        ns: numbers.next()?,
+        worst_pause: Duration::from_secs_f64(numbers.next()?),
+    })
 }
 
+const ONE: &str = "--one";
+
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let rounds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(5);
-    let only = arguments.next();
     let mut parent = on_all!(parent_tree);
     parent.push(("gc-arena", arena_tree));
     let workloads: Vec<(&str, Vec<(&str, Run)>)> = vec![
@@ -252,15 +253,27 @@ fn main() {
         ("dead graph", on_all!(dead_graph)),
         ("churn", on_all!(churn)),
     ];
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [one, workload, name] = &arguments[..]
+        && one == ONE
+    {
+        let runs = workloads.into_iter().filter(|(w, _)| w == workload);
+        for (_, run) in runs.flat_map(|(_, runs)| runs).filter(|(n, _)| n == name) {
+            if let Some(sample) = run() {
+                println!("{} {}", sample.ns, sample.worst_pause.as_secs_f64());
+            }
+        }
+        return;
+    }
+    let rounds = arguments.first().and_then(|n| n.parse().ok()).unwrap_or(5);
     for (workload, runs) in workloads {
-        if only.as_ref().is_some_and(|only| !workload.contains(only)) {
+        if arguments.get(1).is_some_and(|only| !workload.contains(only)) {
             continue;
         }
         let mut best: Vec<Option<Sample>> = vec![None; runs.len()];
         for _ in 0..rounds {
-            for (best, (_, run)) in best.iter_mut().zip(&runs) {
-                let sample = alone(*run);
-                *best = match (*best, sample) {
+            for (best, (name, _)) in best.iter_mut().zip(&runs) {
+                *best = match (*best, alone(workload, name)) {
                     (Some(a), Some(b)) => Some(Sample {
                         ns: a.ns.min(b.ns),
                         worst_pause: a.worst_pause.min(b.worst_pause),
@@ -272,7 +285,10 @@ fn main() {
         let ours = best[1].map_or(f64::NAN, |sample| sample.ns);
         println!("{workload}");
         for (sample, (name, _)) in best.iter().zip(&runs) {
-            let Some(sample) = sample else { continue };
+            let Some(sample) = sample else {
+                println!("  {name:16} -");
+                continue;
+            };
             print!("  {name:16}{:9.2} ns {:7.2} x", sample.ns, sample.ns / ours);
             if sample.worst_pause > Duration::ZERO {
                 print!("   worst pause {:.2} ms", sample.worst_pause.as_secs_f64() * 1e3);
