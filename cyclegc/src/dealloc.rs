@@ -145,9 +145,8 @@ impl Drop for End {
         // SAFETY: the box is allocated: its `weak` counts the value.
         let header = unsafe { self.object.as_ref() };
         // The collection that looks at an object frees its box.
-        let free = header.is_only_the_values() || {
-            !header.has(COLLECTING) && header.weak_decrement()
-        };
+        let free =
+            header.is_only_the_values() || { !header.has(COLLECTING) && header.weak_decrement() };
         if free {
             // SAFETY: no handle and no weak handle is left.
             unsafe { self.layout.free(self.object) };

@@ -120,7 +120,9 @@ impl Slots {
         let next = self.word.get().wrapping_add(1) as usize;
         let found = if enough_free {
             let around = (next..count).chain(0..next.min(count));
-            around.into_iter().find(|word| lists.used[*word] != u64::MAX)
+            around
+                .into_iter()
+                .find(|word| lists.used[*word] != u64::MAX)
         } else {
             None
         };

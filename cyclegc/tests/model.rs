@@ -157,14 +157,22 @@ impl World {
                 }
             }
             Op::Upgrade(_) => {}
-            Op::Clone(n) | Op::Drop(n) | Op::Downgrade(n) | Op::GetMut(n) | Op::Rebox(n)
+            Op::Clone(n)
+            | Op::Drop(n)
+            | Op::Downgrade(n)
+            | Op::GetMut(n)
+            | Op::Rebox(n)
             | Op::CollectBorrowed(n) => {
                 if let Some(at) = self.pick(n) {
                     self.run_on_one(op, at);
                 }
             }
-            Op::Link(n, m) | Op::Move(n, m) | Op::Unlink(n, m) | Op::Take(n, m)
-            | Op::Follow(n, m) | Op::Swap(n, m) => {
+            Op::Link(n, m)
+            | Op::Move(n, m)
+            | Op::Unlink(n, m)
+            | Op::Take(n, m)
+            | Op::Follow(n, m)
+            | Op::Swap(n, m) => {
                 if let Some(at) = self.pick(n) {
                     self.run_on_two(op, at, m);
                 }
@@ -295,8 +303,9 @@ impl World {
     /// it was a full one.
     fn collected(&mut self, full: bool) {
         let reachable = self.reachable();
-        let unreachable: BTreeSet<usize> =
-            (0..self.links.len()).filter(|id| !reachable.contains(id)).collect();
+        let unreachable: BTreeSet<usize> = (0..self.links.len())
+            .filter(|id| !reachable.contains(id))
+            .collect();
         let freed = self.freed.borrow().clone();
         assert!(freed.is_subset(&unreachable), "something live was freed");
         if full {
@@ -459,7 +468,10 @@ fn walk(from: &[Gc<Actor>], freed: &RefCell<BTreeSet<usize>>) {
     let mut seen = BTreeSet::new();
     let mut waiting = from.to_vec();
     while let Some(gc) = waiting.pop() {
-        assert!(!freed.borrow().contains(&gc.tag.id), "something live was freed");
+        assert!(
+            !freed.borrow().contains(&gc.tag.id),
+            "something live was freed"
+        );
         if seen.insert(gc.tag.id) {
             waiting.extend(gc.links.borrow().iter().cloned());
         }

@@ -71,7 +71,9 @@ fn a_destructor_that_panics_in_a_collection() {
     let drops = Rc::new(Cell::new(0));
     let nodes: Vec<Gc<Node>> = (0..10).map(|i| node(&drops, i % 3 == 0)).collect();
     for node in &nodes {
-        node.links.borrow_mut().extend(nodes.iter().map(AnyGc::from));
+        node.links
+            .borrow_mut()
+            .extend(nodes.iter().map(AnyGc::from));
     }
     drop(nodes);
     assert_eq!(collect().collected, 10);
@@ -138,7 +140,9 @@ fn a_trace_that_panics_keeps_what_it_holds_and_nothing_else() {
         links: RefCell::default(),
     });
     let held = node(&drops, false);
-    bad.links.borrow_mut().extend([AnyGc::from(&held), AnyGc::from(&bad)]);
+    bad.links
+        .borrow_mut()
+        .extend([AnyGc::from(&held), AnyGc::from(&bad)]);
     held.links.borrow_mut().push((&bad).into());
     // Other garbage of the same collection.
     let other = node(&drops, false);
@@ -163,7 +167,9 @@ fn a_trace_that_panics_on_a_live_object_changes_nothing() {
         links: RefCell::default(),
     });
     let held = node(&drops, false);
-    bad.links.borrow_mut().extend([AnyGc::from(&held), AnyGc::from(&held)]);
+    bad.links
+        .borrow_mut()
+        .extend([AnyGc::from(&held), AnyGc::from(&held)]);
     drop(bad.clone());
     drop(held);
     assert_eq!(collect().uncollectable, 1);
@@ -182,7 +188,9 @@ fn a_panic_hook_may_use_handles_while_a_trace_panics() {
     record();
     // Only this thread has a seed; the hook is every thread's.
     std::panic::set_hook(Box::new(|_| {
-        let seed = SEED.try_with(|seed| seed.try_borrow_mut().ok()?.take()).ok();
+        let seed = SEED
+            .try_with(|seed| seed.try_borrow_mut().ok()?.take())
+            .ok();
         if let Some(seed) = seed.flatten() {
             KEPT.with_borrow_mut(|kept| kept.push(seed.clone()));
             let links = seed.links.take();
@@ -198,7 +206,9 @@ fn a_panic_hook_may_use_handles_while_a_trace_panics() {
         panics: Cell::new(true),
         links: RefCell::default(),
     });
-    bad.links.borrow_mut().extend([AnyGc::from(&bad), AnyGc::from(&seed)]);
+    bad.links
+        .borrow_mut()
+        .extend([AnyGc::from(&bad), AnyGc::from(&seed)]);
     SEED.with_borrow_mut(|slot| *slot = Some(seed.clone()));
     drop(gone);
     drop(seed);

@@ -126,13 +126,19 @@ fn test_legacy_finalizer() {
     // a finalizer never makes an object uncollectable, as since PEP 442.
     let calls = Rc::new(Cell::new(0));
     let with_del = WithDel::new(&calls);
-    with_del.attributes.borrow_mut().insert("a", (&with_del).into());
+    with_del
+        .attributes
+        .borrow_mut()
+        .insert("a", (&with_del).into());
     let without = Instance::new();
     without.set("b", &without);
     collect();
     drop((with_del, without));
     let stats = collect();
-    assert_eq!((stats.collected, stats.uncollectable, calls.get()), (2, 0, 1));
+    assert_eq!(
+        (stats.collected, stats.uncollectable, calls.get()),
+        (2, 0, 1)
+    );
     assert!(cyclegc::garbage().is_empty());
 }
 
@@ -318,7 +324,9 @@ fn test_is_tracked() {
     assert!(!Gc::is_tracked(&Gc::new((1, "x"))));
     assert!(Gc::is_tracked(&List::new()));
     assert!(Gc::is_tracked(&Instance::new()));
-    assert!(Gc::is_tracked(&Gc::<[AnyGc]>::from(vec![AnyGc::from(Gc::new(1))])));
+    assert!(Gc::is_tracked(&Gc::<[AnyGc]>::from(vec![AnyGc::from(
+        Gc::new(1)
+    )])));
 }
 
 #[test]
@@ -428,7 +436,8 @@ fn test_bug1055820d() {
     a.me.replace(Some(b.clone()));
     b.me.replace(Some(a.clone()));
     let tell = called.clone();
-    a.weak.replace(Weak::with_callback(&b, move || tell.set(true)));
+    a.weak
+        .replace(Weak::with_callback(&b, move || tell.set(true)));
     drop((a, b));
     // The two, and the reference: CPython counts weakref objects as well.
     assert_eq!(collected(), 3);
@@ -646,7 +655,8 @@ fn test_callbacks() {
     let visits = Rc::new(RefCell::new(Vec::new()));
     let seen = visits.clone();
     let id = cyclegc::add_callback(move |phase, info| {
-        seen.borrow_mut().push((phase, info.generation, info.stats.collected));
+        seen.borrow_mut()
+            .push((phase, info.generation, info.stats.collected));
     });
     collect_generation(Generation::Young);
     let list = List::new();

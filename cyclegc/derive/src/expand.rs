@@ -197,7 +197,11 @@ fn bounded_generics(
     }
     let krate = &attributes.krate;
     let mut generics = input.generics.clone();
-    let parameters: Vec<Ident> = input.generics.type_params().map(|p| p.ident.clone()).collect();
+    let parameters: Vec<Ident> = input
+        .generics
+        .type_params()
+        .map(|p| p.ident.clone())
+        .collect();
     let clause = generics.make_where_clause();
     for parameter in parameters {
         let mut uses = Uses(&parameter, false);
