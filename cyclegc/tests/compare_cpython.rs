@@ -91,7 +91,10 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         usize::try_from(self.0 >> 33).unwrap_or(0) % limit
     }
 }
@@ -219,8 +222,14 @@ fn every_collection_returns_what_cpython_returns() {
             println!("python3.11 is not installed: nothing was compared");
             return;
         };
-        let differs = printed.lines().zip(expected.lines()).position(|(a, b)| a != b);
-        assert_eq!(differs, None, "seed {seed}\nhere\n{printed}\nCPython\n{expected}");
+        let differs = printed
+            .lines()
+            .zip(expected.lines())
+            .position(|(a, b)| a != b);
+        assert_eq!(
+            differs, None,
+            "seed {seed}\nhere\n{printed}\nCPython\n{expected}"
+        );
         assert_eq!(printed.lines().count(), expected.lines().count());
     }
 }
