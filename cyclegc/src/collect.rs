@@ -84,6 +84,8 @@ pub(crate) struct Scratch {
     queue: Vec<u32>,
     /// The unreachable ones of the collection before, emptied.
     unreachable: Vec<NonNull<Header>>,
+    /// Some candidate has a weak reference or a finalizer to run.
+    special: bool,
 }
 
 /// An object whose `trace` panicked.
@@ -208,6 +210,7 @@ impl Scratch {
             ends: Vec::new(),
             queue: Vec::new(),
             unreachable: Vec::new(),
+            special: false,
         }
     }
 
@@ -238,6 +241,8 @@ impl Scratch {
     /// `refs[i] = count` for the first candidates (CPython `update_refs`).
     fn update_refs(&mut self) {
         self.refs.clear();
+        self.refs.reserve(self.candidates.len());
+        self.starts.reserve(self.candidates.len() + 1);
         for index in 0..self.candidates.len() {
             if let Some(ahead) = self.candidates.get(index + CHUNK) {
                 prefetch::header(*ahead);
@@ -261,6 +266,7 @@ impl Scratch {
         // INVARIANT: 5 of `header.rs`.
         header.set(COLLECTING);
         head.aux.set(index);
+        self.special |= header.weak() != 1 || header.has(TO_FINALIZE);
         self.refs.push(header.count());
         index
     }
@@ -411,7 +417,7 @@ impl Scratch {
     }
 
     /// Ages the generations, releases the live candidates, and returns the
-    /// unreachable ones, which stay `COLLECTING`.
+    /// unreachable ones, which stay `COLLECTING`, and `SUSPECT` if they were.
     fn promote(
         &mut self,
         state: &State,
@@ -421,21 +427,20 @@ impl Scratch {
         let birth = state.epochs.promote(generation);
         let mut unreachable = Unreachable {
             objects: std::mem::take(&mut self.unreachable),
-            plain: state.cells.borrow().is_empty(),
+            plain: !self.special && state.cells.borrow().is_empty(),
         };
+        self.special = false;
         for index in 0..self.candidates.len() {
+            let object = self.candidates[index];
+            if self.refs[index] != LIVE {
+                unreachable.objects.push(object);
+                continue;
+            }
             if let Some(ahead) = self.candidates.get(index + CHUNK) {
                 prefetch::header(*ahead);
             }
-            let object = self.candidates[index];
             // SAFETY: candidates are alive.
             let header = unsafe { object.as_ref() };
-            if self.refs[index] != LIVE {
-                header.clear(SUSPECT);
-                unreachable.objects.push(object);
-                unreachable.plain &= header.weak() == 1 && !header.has(TO_FINALIZE);
-                continue;
-            }
             header.clear(COLLECTING | SUSPECT);
             if index < suspect_count && generation != Generation::Old {
                 // A collection of the next generation may find it dead.

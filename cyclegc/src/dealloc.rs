@@ -31,6 +31,10 @@ use crate::weak_cell;
 /// must get along with it; a balanced tree of any size takes less.
 const STACK_BYTES: usize = 16 * 1024;
 
+/// Destructors that may nest where addresses of locals say nothing about the
+/// stack, as with an address sanitizer.
+const DEPTH_LIMIT: u32 = 150;
+
 /// Flags that make a death slow.
 const SPECIAL: u32 = SUSPECT | TO_FINALIZE | HAS_CELLS;
 
@@ -168,7 +172,8 @@ fn stack_address() -> usize {
 }
 
 impl<'a> Nesting<'a> {
-    /// `None` if the object must wait.
+    /// `None` if the object must wait. Never for the outermost, so that what
+    /// waits comes to an end wherever the stack is.
     #[inline]
     fn enter(state: &'a State) -> Option<Self> {
         let base = state.stack_base.get();
@@ -176,8 +181,12 @@ impl<'a> Nesting<'a> {
         let outermost = base == 0;
         if outermost {
             state.stack_base.set(here);
-        } else if base.abs_diff(here) > STACK_BYTES {
-            return None;
+        } else {
+            let depth = state.depth.get();
+            if base.abs_diff(here) > STACK_BYTES || depth >= DEPTH_LIMIT {
+                return None;
+            }
+            state.depth.set(depth + 1);
         }
         Some(Nesting { state, outermost })
     }
@@ -186,11 +195,14 @@ impl<'a> Nesting<'a> {
 impl Drop for Nesting<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.outermost {
-            self.state.stack_base.set(0);
-            if self.state.has_pending.get() {
-                drain(self.state);
-            }
+        let state = self.state;
+        if !self.outermost {
+            state.depth.set(state.depth.get() - 1);
+            return;
+        }
+        state.stack_base.set(0);
+        if state.has_pending.get() && !state.draining.get() {
+            drain(state);
         }
     }
 }
@@ -221,7 +233,7 @@ unsafe fn defer(state: &State, object: NonNull<Header>) {
 #[inline(never)]
 fn drain(state: &State) {
     let mut first: Option<Box<dyn Any + Send>> = None;
-    state.stack_base.set(stack_address());
+    state.draining.set(true);
     loop {
         let next = state.pending.borrow_mut().pop();
         let Some(object) = next else { break };
@@ -234,7 +246,7 @@ fn drain(state: &State) {
             }
         }
     }
-    state.stack_base.set(0);
+    state.draining.set(false);
     state.has_pending.set(false);
     let too_large = state.pending.borrow().capacity() > KEEP_COUNT;
     if too_large || state.is_closed() {

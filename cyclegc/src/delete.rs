@@ -32,7 +32,9 @@ use crate::collect::{Scratch, TracePanics, Unreachable};
 use crate::debug::DebugFlags;
 use crate::gc_box::GcBox;
 use crate::generation::Generation;
-use crate::header::{COLLECTING, DEAD, HAS_CELLS, Header, TO_FINALIZE, WEAK_CUT, tracked_head};
+use crate::header::{
+    COLLECTING, DEAD, HAS_CELLS, Header, SUSPECT, TO_FINALIZE, WEAK_CUT, tracked_head,
+};
 use crate::prefetch;
 use crate::state::State;
 use crate::unraisable::{self, UnraisablePlace};
@@ -53,6 +55,10 @@ pub(crate) fn reclaim(
     }
     let mut late_callbacks = Vec::new();
     if !unreachable.plain {
+        for object in &dead {
+            // SAFETY: invariant 1: members are allocated.
+            unsafe { object.as_ref() }.clear(SUSPECT);
+        }
         let called_back = clear_weakrefs(state, &dead);
         let finalized = finalize_garbage(&dead);
         if called_back || finalized {
@@ -195,7 +201,7 @@ fn save_all(state: &State, dead: &[NonNull<Header>]) {
     for object in dead.iter().copied() {
         // SAFETY: invariant 1.
         let header = unsafe { object.as_ref() };
-        header.clear(COLLECTING);
+        header.clear(COLLECTING | SUSPECT);
         header.set_loud();
         // SAFETY: members are tracked.
         let head = unsafe { tracked_head(object) };

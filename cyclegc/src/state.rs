@@ -34,6 +34,8 @@ pub(crate) struct State {
     /// Where the stack was when the outermost destructor of an object
     /// started; 0 if none runs.
     pub(crate) stack_base: Cell<usize>,
+    /// How many run inside that one.
+    pub(crate) depth: Cell<u32>,
     pub(crate) epochs: Epochs,
     /// Every tracked object of the thread.
     pub(crate) registry: Slots,
@@ -44,6 +46,8 @@ pub(crate) struct State {
     pub(crate) pending: RefCell<Vec<NonNull<Header>>>,
     /// `pending` is not empty.
     pub(crate) has_pending: Cell<bool>,
+    /// The outermost destructor is ending what waits.
+    pub(crate) draining: Cell<bool>,
 
     pub(crate) thresholds: Cell<Thresholds>,
     pub(crate) counts: Counts,
@@ -93,11 +97,13 @@ impl State {
             young_base: Cell::new(0),
             trigger: Cell::new(0),
             stack_base: Cell::new(0),
+            depth: Cell::new(0),
             epochs: Epochs::new(),
             registry: Slots::new(),
             suspects: [Slots::new(), Slots::new(), Slots::new(), Slots::new()],
             pending: RefCell::new(Vec::new()),
             has_pending: Cell::new(false),
+            draining: Cell::new(false),
             thresholds: Cell::new(Thresholds::new(700, 10, 10)),
             counts: Counts::new(),
             frozen_live: Cell::new(0),
