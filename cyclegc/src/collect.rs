@@ -101,6 +101,7 @@ pub(crate) fn collect(state: &State, generation: Generation) -> CollectStats {
     if state.collecting.get() || state.is_closed() {
         return CollectStats::default();
     }
+    state.open();
     let running = Running::enter(state);
     module::notify(state, Phase::Start, generation, &CollectStats::default());
     let started = Instant::now();

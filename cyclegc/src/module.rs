@@ -452,6 +452,7 @@ pub fn suspect_count() -> usize {
 /// ```
 pub fn add_callback(callback: impl Fn(Phase, &CollectInfo) + 'static) -> CallbackId {
     state::with(|state| {
+        state.open();
         let id = CallbackId(state.next_callback.get());
         state.next_callback.set(id.0 + 1);
         let call = Rc::new(callback);

@@ -129,22 +129,23 @@ impl State {
         }
     }
 
+    /// Makes sure that what the thread allocates is given back when it ends.
+    pub(crate) fn open(&self) {
+        if self.stage.get() == Stage::Fresh {
+            self.stage.set(Stage::Open);
+            // Registers the destructor. It fails if the thread already runs
+            // destructors; then the state's memory is leaked.
+            let _ = CLOSER.try_with(|_| ());
+            self.update_trigger();
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn trigger_reached(&self) {
-        match self.stage.get() {
-            Stage::Fresh => {
-                self.stage.set(Stage::Open);
-                // Registers the destructor. It fails if the thread already
-                // runs destructors; then the state's memory is leaked.
-                let _ = CLOSER.try_with(|_| ());
-                self.update_trigger();
-                if self.registry.count() < self.trigger.get() {
-                    return;
-                }
-            }
-            Stage::Open => {}
-            Stage::Closed => return,
+        self.open();
+        if self.is_closed() || self.registry.count() < self.trigger.get() {
+            return;
         }
         let generation = self.counts.select(self.thresholds.get());
         collect::collect(self, generation);

@@ -147,6 +147,7 @@ fn a_trace_that_panics_keeps_what_it_holds_and_nothing_else() {
     // Other garbage of the same collection.
     let other = node(&drops, false);
     other.links.borrow_mut().push((&other).into());
+    let weak = Gc::downgrade(&bad);
     drop((bad, held, other));
     let stats = collect();
     assert_eq!((stats.collected, stats.uncollectable), (1, 1));
@@ -156,6 +157,10 @@ fn a_trace_that_panics_keeps_what_it_holds_and_nothing_else() {
     // It is not asked again.
     assert_eq!(collect().uncollectable, 0);
     assert_usable();
+    let bad = weak.upgrade().expect("kept");
+    drop(bad.links.take());
+    drop(bad);
+    assert_eq!(cyclegc::tracked_count(), 0);
 }
 
 #[test]
@@ -210,6 +215,7 @@ fn a_panic_hook_may_use_handles_while_a_trace_panics() {
         .borrow_mut()
         .extend([AnyGc::from(&bad), AnyGc::from(&seed)]);
     SEED.with_borrow_mut(|slot| *slot = Some(seed.clone()));
+    let weak = Gc::downgrade(&bad);
     drop(gone);
     drop(seed);
     drop(bad);
@@ -220,6 +226,8 @@ fn a_panic_hook_may_use_handles_while_a_trace_panics() {
     assert!(seed.links.borrow().is_empty());
     assert_usable();
     record();
+    let bad = weak.upgrade().expect("its edges are unknown");
+    drop(bad.links.take());
 }
 
 #[derive(Trace)]
