@@ -63,7 +63,7 @@ use crate::unraisable::{self, UnraisablePlace};
 
 /// Candidates that are traced before their edges are looked at, so that the
 /// targets arrive in the cache meanwhile.
-const CHUNK: usize = 16;
+const CHUNK: usize = 32;
 
 /// `refs` of a candidate that is reachable from outside.
 const LIVE: u32 = u32::MAX;
@@ -281,6 +281,7 @@ impl Scratch {
         while next < self.candidates.len() {
             let end = self.candidates.len().min(next + CHUNK);
             self.trace(next..end)?;
+            let chunk_start = self.edges.len();
             let mut first = 0;
             for index in 0..self.ends.len() {
                 self.starts.push(self.edges.len());
@@ -289,6 +290,11 @@ impl Scratch {
                     self.edge(self.found[found], oldest_birth);
                 }
                 first = end;
+            }
+            // Apart from the above, so that the counts arrive meanwhile.
+            for index in &self.edges[chunk_start..] {
+                let refs = &mut self.refs[*index as usize];
+                *refs = refs.checked_sub(1).unwrap_or(IMPOSSIBLE);
             }
             next = end;
         }
@@ -323,7 +329,7 @@ impl Scratch {
         traced.map_err(|payload| TracePanic { index, payload })
     }
 
-    /// Takes note of one edge.
+    /// Takes note of one edge; its target may become a candidate.
     #[inline]
     fn edge(&mut self, target: NonNull<Header>, oldest_birth: Option<u32>) {
         // SAFETY: an edge is a handle, so its target is allocated.
@@ -346,8 +352,7 @@ impl Scratch {
             self.candidates.push(target);
             self.enter(target)
         };
-        let refs = &mut self.refs[index as usize];
-        *refs = refs.checked_sub(1).unwrap_or(IMPOSSIBLE);
+        prefetch::element(&self.refs, index as usize);
         self.edges.push(index);
     }
 
@@ -365,6 +370,9 @@ impl Scratch {
             }
             self.refs[index] = LIVE;
             for edge in self.starts[index]..self.starts[index + 1] {
+                if let Some(ahead) = self.edges.get(edge + 2 * CHUNK) {
+                    prefetch::element(&self.refs, *ahead as usize);
+                }
                 let target = self.edges[edge];
                 let refs = &mut self.refs[target as usize];
                 if target as usize > index {

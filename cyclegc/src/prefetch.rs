@@ -1,6 +1,6 @@
 //! Asks the processor for memory that the collector will read soon.
 
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use crate::header::Header;
 
@@ -8,6 +8,14 @@ use crate::header::Header;
 #[inline(always)]
 pub(crate) fn header(object: NonNull<Header>) {
     line(object.as_ptr().cast_const().cast());
+}
+
+/// Starts to load the cache line of an element, if there is one.
+#[inline(always)]
+pub(crate) fn element<T>(elements: &[T], index: usize) {
+    if let Some(element) = elements.get(index) {
+        line(ptr::from_ref(element).cast());
+    }
 }
 
 #[inline(always)]
