@@ -223,6 +223,7 @@ impl Scratch {
     /// candidate too; without, edges that leave the candidates are ignored.
     pub(crate) fn deduce(&mut self, oldest_birth: Option<u32>, panics: &mut TracePanics) {
         let mut given_count = self.candidates.len();
+        self.special = false;
         loop {
             self.update_refs();
             match self.subtract_refs(oldest_birth) {
@@ -438,7 +439,6 @@ impl Scratch {
             objects: std::mem::take(&mut self.unreachable),
             plain: !self.special && state.cells.borrow().is_empty(),
         };
-        self.special = false;
         for index in 0..self.candidates.len() {
             let object = self.candidates[index];
             if self.refs[index] != LIVE {

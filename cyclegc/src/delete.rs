@@ -189,7 +189,8 @@ fn handle_resurrected(
 pub(crate) unsafe fn let_go_of_dead(object: NonNull<Header>) {
     // SAFETY: invariant 1: its box is allocated.
     let header = unsafe { object.as_ref() };
-    header.clear(COLLECTING);
+    // It is in no array of suspects any more.
+    header.clear(COLLECTING | SUSPECT);
     if header.has(DEAD) {
         // SAFETY: its value is gone, and `COLLECTING` left the box to us.
         unsafe { release_box(object) };

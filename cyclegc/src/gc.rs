@@ -9,7 +9,7 @@ use crate::dealloc;
 use crate::edge::EdgeTracer;
 use crate::gc_box::{self, Erased, GcBox};
 use crate::header::{COLLECTING, Header, MUT_TAKEN, SUSPECT, TO_FINALIZE, TRACKED};
-use crate::state;
+use crate::state::{self, State};
 use crate::trace::TypeDepth;
 use crate::trace::{Trace, Tracer};
 use crate::weak::Weak;
@@ -63,13 +63,11 @@ impl<T: Trace> Gc<T> {
         if !T::may_hold_gc(TypeDepth::START) {
             return Gc::from_box(gc_box::new(value, false));
         }
-        state::with(|state| {
-            state.before_new();
-            let object = gc_box::new(value, true);
-            // SAFETY: the object is tracked and new.
-            unsafe { state.register(object.cast()) };
-            Gc::from_box(object)
-        })
+        state::with(State::before_new);
+        let object = gc_box::new(value, true);
+        // SAFETY: the object is tracked and new.
+        state::with(|state| unsafe { state.register(object.cast()) });
+        Gc::from_box(object)
     }
 
     /// Makes an object that can hold a [`Weak`] handle to itself.
@@ -91,7 +89,7 @@ impl<T: Trace> Gc<T> {
     pub fn new_cyclic(make: impl FnOnce(&Weak<T>) -> T) -> Gc<T> {
         let tracked = T::may_hold_gc(TypeDepth::START);
         if tracked {
-            state::with(state::State::before_new);
+            state::with(State::before_new);
         }
         let object = gc_box::new_empty::<T>(tracked);
         // The count of weak handles that a box starts with belongs to the
@@ -385,7 +383,7 @@ impl<T: Trace> Gc<[T]> {
     pub(crate) fn from_values(values: Vec<T>) -> Gc<[T]> {
         let tracked = <[T]>::type_may_hold_gc();
         if tracked {
-            state::with(state::State::before_new);
+            state::with(State::before_new);
         }
         let object = gc_box::from_vec(values);
         if tracked {

@@ -316,7 +316,7 @@ fn header_of<T: Erased + ?Sized>(count: u32, tracked: bool) -> Header {
 }
 
 /// A box around `value` with one handle.
-#[inline]
+#[inline(always)]
 pub(crate) fn new<T: Trace>(value: T, tracked: bool) -> NonNull<GcBox<T>> {
     let object = BoxLayout::around(Layout::new::<GcBox<T>>(), tracked, false).allocate();
     let object = object.cast::<GcBox<T>>();

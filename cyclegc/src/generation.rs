@@ -213,6 +213,12 @@ impl Epochs {
         self.young.get() >= MAX_EPOCH
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_near_the_end(&self) {
+        self.young.set(MAX_EPOCH - 3);
+        self.middle.set(MAX_EPOCH - 3);
+    }
+
     /// Starts again at the front; every object must then get
     /// [`Self::birth_in`] its generation.
     pub(crate) fn renumber(&self) {
@@ -223,7 +229,7 @@ impl Epochs {
 }
 
 /// Renumbering starts here, early enough for a freeze in between.
-const MAX_EPOCH: u32 = u32::MAX - 2;
+const MAX_EPOCH: u32 = u32::MAX - 8;
 
 /// What each generation counts toward its threshold (CPython
 /// `generations[i].count`) and the two numbers of the 25 % rule.

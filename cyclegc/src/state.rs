@@ -122,7 +122,7 @@ impl State {
     }
 
     /// Counts a tracked object that is about to be made; may collect.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn before_new(&self) {
         if self.registry.count() >= self.trigger.get() {
             self.trigger_reached();
@@ -369,5 +369,62 @@ struct Closer;
 impl Drop for Closer {
     fn drop(&mut self) {
         with(State::close);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Gc, collect_generation};
+    use std::cell::RefCell;
+
+    type Loop = RefCell<Vec<AnyGc>>;
+
+    fn cycle() -> Gc<Loop> {
+        let gc = Gc::new(Loop::default());
+        gc.borrow_mut().push((&gc).into());
+        gc
+    }
+
+    #[test]
+    fn renumbered_epochs_keep_every_generation() {
+        with(|state| state.epochs.set_near_the_end());
+        let frozen = cycle();
+        crate::freeze();
+        let old = cycle();
+        drop(old.clone());
+        collect_generation(Generation::Middle);
+        let middle = cycle();
+        collect_generation(Generation::Young);
+        let young = cycle();
+        let generations =
+            || [&frozen, &old, &middle, &young].map(|gc| AnyGc::from(gc).generation());
+        let expected = [
+            None,
+            Some(Generation::Old),
+            Some(Generation::Middle),
+            Some(Generation::Young),
+        ];
+        assert_eq!(generations(), expected);
+        with(State::renumber_epochs);
+        assert!(!with(|state| state.epochs.must_renumber()));
+        assert_eq!(generations(), expected);
+        assert_eq!(crate::frozen_count(), 1);
+        drop((old, middle, young));
+        assert_eq!(crate::collect().collected, 3);
+        drop(frozen);
+        assert_eq!(crate::collect().collected, 0);
+        crate::unfreeze();
+        assert_eq!(crate::collect().collected, 1);
+    }
+
+    #[test]
+    fn a_collection_renumbers_before_the_epochs_overflow() {
+        with(|state| state.epochs.set_near_the_end());
+        for _ in 0..10 {
+            drop(cycle());
+            assert_eq!(crate::collect().collected, 1);
+        }
+        assert!(with(|state| state.epochs.now()) < 100);
     }
 }
