@@ -364,6 +364,9 @@ pub fn freeze() {
         if state.collecting.get() {
             return;
         }
+        if state.epochs.must_renumber() {
+            state.renumber_epochs();
+        }
         for generation in 0..PERMANENT {
             move_suspects(state, generation, PERMANENT);
         }
