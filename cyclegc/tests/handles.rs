@@ -351,6 +351,23 @@ fn young_collections_do_not_enter_older_generations() {
 }
 
 #[test]
+fn a_suspect_that_survives_stays_one_for_the_next_generation() {
+    let old = Gc::new(Node::default());
+    cyclegc::collect_generation(Generation::Young);
+    let new = Gc::new(Node::default());
+    old.links.borrow_mut().push((&new).into());
+    // Moved, not dropped: `old` is no suspect.
+    new.links.borrow_mut().push(old.into());
+    drop(new);
+    assert_eq!(cyclegc::suspect_count(), 1);
+    // An older object refers to it: alive, as far as a young collection sees.
+    assert_eq!(cyclegc::collect_generation(Generation::Young).collected, 0);
+    assert_eq!(cyclegc::suspect_count(), 1);
+    assert_eq!(cyclegc::collect_generation(Generation::Middle).collected, 2);
+    assert_eq!(cyclegc::suspect_count(), 0);
+}
+
+#[test]
 fn acyclic_programs_are_never_traced() {
     let mut stack = vec![];
     for _ in 0..10_000 {
