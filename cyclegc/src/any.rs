@@ -74,6 +74,12 @@ impl AnyGc {
     }
 
     /// The size in bytes of the whole allocation, header included.
+    ///
+    /// ```
+    /// use cyclegc::{AnyGc, Gc};
+    ///
+    /// assert_eq!(AnyGc::from(Gc::new(1_u64)).allocation_size(), 16 + 8);
+    /// ```
     #[must_use]
     pub fn allocation_size(&self) -> usize {
         // SAFETY: a handle keeps its box allocated.
@@ -126,6 +132,14 @@ impl AnyGc {
     }
 
     /// A typed handle, if `T` is the object's type.
+    ///
+    /// ```
+    /// use cyclegc::{AnyGc, Gc};
+    ///
+    /// let any = AnyGc::from(Gc::new('x'));
+    /// assert!(any.downcast::<u8>().is_none());
+    /// assert_eq!(*any.downcast::<char>().unwrap(), 'x');
+    /// ```
     #[must_use]
     pub fn downcast<T: Trace>(&self) -> Option<Gc<T>> {
         if (self.head().vtable().type_id)() != TypeId::of::<T>() {

@@ -71,6 +71,13 @@ impl<T: ?Sized + Hash + Eq + 'static> Interner<T> {
     }
 
     /// The object of a value, if it is interned.
+    ///
+    /// ```
+    /// let numbers = cyclegc::intern::Interner::<u64>::new();
+    /// let seven = numbers.intern(7);
+    /// assert_eq!(numbers.get(&7), Some(seven));
+    /// assert_eq!(numbers.get(&8), None);
+    /// ```
     pub fn get(&self, value: &T) -> Option<Gc<T>> {
         self.find(self.hasher.hash_one(value), value)
     }

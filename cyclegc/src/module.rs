@@ -123,6 +123,11 @@ pub fn collect_generation(generation: Generation) -> CollectStats {
 }
 
 /// Turns automatic collection on (`gc.enable`).
+///
+/// ```
+/// cyclegc::enable();
+/// assert!(cyclegc::is_enabled());
+/// ```
 pub fn enable() {
     set_enabled(true);
 }
@@ -146,12 +151,20 @@ fn set_enabled(enabled: bool) {
 }
 
 /// Whether automatic collection is on (`gc.isenabled`).
+///
+/// ```
+/// assert!(cyclegc::is_enabled());
+/// ```
 #[must_use]
 pub fn is_enabled() -> bool {
     state::with(|state| state.enabled.get())
 }
 
 /// The thresholds of this thread (`gc.get_threshold`).
+///
+/// ```
+/// assert_eq!(cyclegc::threshold().young, 700);
+/// ```
 #[must_use]
 pub fn threshold() -> Thresholds {
     state::with(|state| state.thresholds.get())
@@ -176,6 +189,13 @@ pub fn set_threshold(young: u32, middle: u32, old: u32) {
 ///
 /// Tracked objects made minus those freed since the last collection; young
 /// collections since a middle one; middle ones since an old one.
+///
+/// ```
+/// cyclegc::collect();
+/// let list = cyclegc::Gc::new(vec![cyclegc::Gc::new(1)]);
+/// assert_eq!(cyclegc::count(), (1, 0, 0));
+/// # drop(list);
+/// ```
 #[must_use]
 pub fn count() -> (u32, u32, u32) {
     state::with(|state| {
@@ -378,6 +398,12 @@ pub fn freeze() {
 }
 
 /// Makes frozen objects old again (`gc.unfreeze`).
+///
+/// ```
+/// cyclegc::freeze();
+/// cyclegc::unfreeze();
+/// assert_eq!(cyclegc::frozen_count(), 0);
+/// ```
 pub fn unfreeze() {
     state::with(|state| {
         if state.collecting.get() {
@@ -401,6 +427,10 @@ fn move_suspects(state: &State, from: usize, to: usize) {
 /// The number of frozen objects (`gc.get_freeze_count`).
 ///
 /// Costs a visit to every tracked object.
+///
+/// ```
+/// assert_eq!(cyclegc::frozen_count(), 0);
+/// ```
 #[must_use]
 pub fn frozen_count() -> usize {
     state::with(|state| generation_sizes(state)[PERMANENT])
@@ -468,6 +498,12 @@ pub fn add_callback(callback: impl Fn(Phase, &CollectInfo) + 'static) -> Callbac
 }
 
 /// Removes a callback; false if it is not there (`gc.callbacks.remove`).
+///
+/// ```
+/// let id = cyclegc::add_callback(|_, _| ());
+/// assert!(cyclegc::remove_callback(id));
+/// assert!(!cyclegc::remove_callback(id));
+/// ```
 pub fn remove_callback(id: CallbackId) -> bool {
     let removed: Vec<CallbackEntry> = state::with(|state| {
         let mut callbacks = state.callbacks.borrow_mut();
@@ -514,6 +550,10 @@ pub fn set_debug(flags: DebugFlags) {
 }
 
 /// The flags of [`set_debug`] (`gc.get_debug`).
+///
+/// ```
+/// assert!(cyclegc::debug().is_empty());
+/// ```
 #[must_use]
 pub fn debug() -> DebugFlags {
     state::with(|state| state.debug.get())
@@ -522,12 +562,31 @@ pub fn debug() -> DebugFlags {
 /// The objects that collections saved (`gc.garbage`).
 ///
 /// Filled only with [`DebugFlags::SAVEALL`].
+///
+/// ```
+/// use std::cell::RefCell;
+/// use cyclegc::{AnyGc, DebugFlags, Gc};
+///
+/// cyclegc::set_debug(DebugFlags::SAVEALL);
+/// let list = Gc::new(RefCell::new(Vec::<AnyGc>::new()));
+/// list.borrow_mut().push((&list).into());
+/// drop(list);
+/// cyclegc::collect();
+/// assert_eq!(cyclegc::garbage().len(), 1);
+/// cyclegc::set_debug(DebugFlags::empty());
+/// cyclegc::take_garbage();
+/// assert_eq!(cyclegc::collect().collected, 1);
+/// ```
 #[must_use]
 pub fn garbage() -> Vec<AnyGc> {
     state::with(|state| state.garbage.borrow().clone())
 }
 
 /// Empties [`garbage`] and returns what was in it (`gc.garbage.clear()`).
+///
+/// ```
+/// assert!(cyclegc::take_garbage().is_empty());
+/// ```
 pub fn take_garbage() -> Vec<AnyGc> {
     state::with(|state| state.garbage.take())
 }

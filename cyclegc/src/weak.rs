@@ -125,6 +125,17 @@ impl<T: ?Sized> Weak<T> {
 
     /// A handle that keeps the object alive, if it still is (Python: calling
     /// the reference).
+    ///
+    /// Costs an increment.
+    ///
+    /// ```
+    /// use cyclegc::Gc;
+    ///
+    /// let strong = Gc::new(1);
+    /// let weak = Gc::downgrade(&strong);
+    /// assert_eq!(weak.upgrade(), Some(strong));
+    /// assert_eq!(weak.upgrade(), None);
+    /// ```
     #[must_use]
     pub fn upgrade(&self) -> Option<Gc<T>> {
         self.alive()?.increment();
@@ -132,18 +143,37 @@ impl<T: ?Sized> Weak<T> {
     }
 
     /// The number of handles that keep the object alive; 0 if it is dead.
+    ///
+    /// ```
+    /// use cyclegc::Gc;
+    ///
+    /// let strong = Gc::new(1);
+    /// assert_eq!(Gc::downgrade(&strong).ref_count(), 1);
+    /// ```
     #[must_use]
     pub fn ref_count(&self) -> usize {
         self.alive().map_or(0, |head| head.count() as usize)
     }
 
     /// Whether both handles were made for the same object.
+    ///
+    /// ```
+    /// use cyclegc::Gc;
+    ///
+    /// let strong = Gc::new(1);
+    /// assert!(Gc::downgrade(&strong).ptr_eq(&Gc::downgrade(&strong)));
+    /// ```
     #[must_use]
     pub fn ptr_eq(&self, other: &Weak<T>) -> bool {
         self.object.cast::<()>() == other.object.cast::<()>()
     }
 
     /// Whether an upgrade would give an object.
+    ///
+    /// ```
+    /// let weak = cyclegc::Gc::downgrade(&cyclegc::Gc::new(1));
+    /// assert!(!weak.is_alive());
+    /// ```
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.alive().is_some()

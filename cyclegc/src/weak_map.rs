@@ -46,6 +46,15 @@ impl<K: Hash + Eq, T: ?Sized> WeakValueMap<K, T> {
     /// Maps `key` to `value`; returns the value before, if it is alive.
     ///
     /// Amortised O(1).
+    ///
+    /// ```
+    /// use cyclegc::{Gc, WeakValueMap};
+    ///
+    /// let mut map = WeakValueMap::new();
+    /// let (one, two) = (Gc::new(1), Gc::new(2));
+    /// assert_eq!(map.insert("key", &one), None);
+    /// assert_eq!(map.insert("key", &two), Some(one));
+    /// ```
     pub fn insert(&mut self, key: K, value: &Gc<T>) -> Option<Gc<T>> {
         if self.entries.len() >= self.sweep_at {
             self.entries.retain(|_, value| value.is_alive());
@@ -89,6 +98,16 @@ impl<K: Hash + Eq, T: ?Sized> WeakValueMap<K, T> {
     }
 
     /// The live entries, in no order.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, WeakValueMap};
+    ///
+    /// let mut map = WeakValueMap::new();
+    /// let kept = Gc::new('a');
+    /// map.insert(1, &kept);
+    /// map.insert(2, &Gc::new('b'));
+    /// assert_eq!(map.iter().collect::<Vec<_>>(), [(&1, kept.clone())]);
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&K, Gc<T>)> {
         self.entries
             .iter()
