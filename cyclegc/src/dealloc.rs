@@ -31,9 +31,9 @@ use crate::weak_cell;
 /// must get along with it; a balanced tree of any size takes less.
 const STACK_BYTES: usize = 16 * 1024;
 
-/// Destructors that may nest where addresses of locals say nothing about the
-/// stack, as with an address sanitizer.
-const DEPTH_LIMIT: u32 = 150;
+/// Destructors that may nest (CPython: 50). Decides where addresses of locals
+/// say nothing about the stack, as with an address sanitizer.
+const DEPTH_LIMIT: u32 = 32;
 
 /// Flags that make a death slow.
 const SPECIAL: u32 = SUSPECT | TO_FINALIZE | HAS_CELLS;
@@ -222,6 +222,7 @@ unsafe fn defer(state: &State, object: NonNull<Header>) {
         unsafe { state.acquit(object) };
         header.set_raw_count(0);
     }
+    state.open();
     // INVARIANT: 1.
     state.pending.borrow_mut().push(object);
     state.has_pending.set(true);
