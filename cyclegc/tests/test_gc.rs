@@ -727,3 +727,33 @@ fn test_disabled_and_zero_threshold_do_not_collect() {
     assert_eq!(cyclegc::stats()[0].collections, before[0].collections + 1);
     drop((a, b, c));
 }
+
+#[test]
+fn debug_flags_print_what_cpython_prints() {
+    if std::env::var_os("PRINT").is_some() {
+        let list = List::new();
+        list.append(&list);
+        drop(list);
+        cyclegc::set_debug(DebugFlags::STATS | DebugFlags::COLLECTABLE);
+        collect();
+        return;
+    }
+    let this = std::env::current_exe().expect("a path");
+    let output = std::process::Command::new(this)
+        .args([
+            "--exact",
+            "debug_flags_print_what_cpython_prints",
+            "--nocapture",
+        ])
+        .env("PRINT", "1")
+        .output()
+        .expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = errors.lines().filter(|l| l.starts_with("gc: ")).collect();
+    assert_eq!(lines.len(), 5, "{errors}");
+    assert_eq!(lines[0], "gc: collecting generation 2...");
+    assert_eq!(lines[1], "gc: objects in each generation: 1 0 0");
+    assert_eq!(lines[2], "gc: objects in permanent generation: 0");
+    assert!(lines[3].starts_with("gc: collectable <test_gc::List at 0x"));
+    assert!(lines[4].starts_with("gc: done, 1 unreachable, 0 uncollectable, "));
+}
