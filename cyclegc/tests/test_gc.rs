@@ -736,6 +736,8 @@ fn debug_flags_print_what_cpython_prints() {
         drop(list);
         cyclegc::set_debug(DebugFlags::STATS | DebugFlags::COLLECTABLE);
         collect();
+        // The collection when the thread ends is not asked about.
+        cyclegc::set_debug(DebugFlags::empty());
         return;
     }
     let this = std::env::current_exe().expect("a path");

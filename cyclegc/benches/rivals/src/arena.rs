@@ -30,7 +30,10 @@ pub fn parent_tree(depth: u32) -> f64 {
         let mut links = Gc::write(mc, node);
         let _ = &mut links;
         if let Some(parent) = parent {
-            gc_arena::barrier::field!(links, Node, next).unlock().borrow_mut().push(parent);
+            gc_arena::barrier::field!(links, Node, next)
+                .unlock()
+                .borrow_mut()
+                .push(parent);
         }
         if depth > 0 {
             for _ in 0..2 {

@@ -62,7 +62,11 @@ pub mod rc {
 pub mod cyclegc {
     use cyclegc::{Gc, Trace};
     use std::cell::RefCell;
-    node!(#[derive(Trace)] Gc, RefCell);
+    node!(
+        #[derive(Trace)]
+        Gc,
+        RefCell
+    );
     heap!(H, "cyclegc", Gc, RefCell, {
         fn collect() {
             cyclegc::collect();
@@ -143,7 +147,11 @@ pub mod dumpster {
 
 pub mod gc {
     use gc::{Finalize, Gc, GcCell, Trace};
-    node!(#[derive(Trace, Finalize)] Gc, GcCell);
+    node!(
+        #[derive(Trace, Finalize)]
+        Gc,
+        GcCell
+    );
     heap!(H, "gc", Gc, GcCell, {
         const COUNTS: bool = false;
         fn collect() {
@@ -154,7 +162,11 @@ pub mod gc {
 
 pub mod boa {
     use boa_gc::{Finalize, Gc, GcRefCell, Trace};
-    node!(#[derive(Trace, Finalize)] Gc, GcRefCell);
+    node!(
+        #[derive(Trace, Finalize)]
+        Gc,
+        GcRefCell
+    );
     heap!(H, "boa_gc", Gc, GcRefCell, {
         const COUNTS: bool = false;
         fn collect() {

@@ -205,11 +205,26 @@ macro_rules! on_all {
     ($workload:ident) => {
         [
             (<heap::rc::H as Heap>::NAME, $workload::<heap::rc::H> as Run),
-            (<heap::cyclegc::H as Heap>::NAME, $workload::<heap::cyclegc::H>),
-            (<heap::rust_cc::H as Heap>::NAME, $workload::<heap::rust_cc::H>),
-            (<heap::gcmodule::H as Heap>::NAME, $workload::<heap::gcmodule::H>),
-            (<heap::bacon_rajan::H as Heap>::NAME, $workload::<heap::bacon_rajan::H>),
-            (<heap::dumpster::H as Heap>::NAME, $workload::<heap::dumpster::H>),
+            (
+                <heap::cyclegc::H as Heap>::NAME,
+                $workload::<heap::cyclegc::H>,
+            ),
+            (
+                <heap::rust_cc::H as Heap>::NAME,
+                $workload::<heap::rust_cc::H>,
+            ),
+            (
+                <heap::gcmodule::H as Heap>::NAME,
+                $workload::<heap::gcmodule::H>,
+            ),
+            (
+                <heap::bacon_rajan::H as Heap>::NAME,
+                $workload::<heap::bacon_rajan::H>,
+            ),
+            (
+                <heap::dumpster::H as Heap>::NAME,
+                $workload::<heap::dumpster::H>,
+            ),
             (<heap::gc::H as Heap>::NAME, $workload::<heap::gc::H>),
             (<heap::boa::H as Heap>::NAME, $workload::<heap::boa::H>),
         ]
@@ -228,7 +243,10 @@ fn arena_tree() -> Option<Sample> {
 /// those before, and some crates overflow their stacks.
 fn alone(workload: &str, name: &str) -> Option<Sample> {
     let this = std::env::current_exe().ok()?;
-    let output = Command::new(this).args([ONE, workload, name]).output().ok()?;
+    let output = Command::new(this)
+        .args([ONE, workload, name])
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let mut numbers = text.split_whitespace().map_while(|n| n.parse::<f64>().ok());
     Some(Sample {
@@ -267,7 +285,10 @@ fn main() {
     }
     let rounds = arguments.first().and_then(|n| n.parse().ok()).unwrap_or(5);
     for (workload, runs) in workloads {
-        if arguments.get(1).is_some_and(|only| !workload.contains(only)) {
+        if arguments
+            .get(1)
+            .is_some_and(|only| !workload.contains(only))
+        {
             continue;
         }
         let mut best: Vec<Option<Sample>> = vec![None; runs.len()];
@@ -291,7 +312,10 @@ fn main() {
             };
             print!("  {name:16}{:9.2} ns {:7.2} x", sample.ns, sample.ns / ours);
             if sample.worst_pause > Duration::ZERO {
-                print!("   worst pause {:.2} ms", sample.worst_pause.as_secs_f64() * 1e3);
+                print!(
+                    "   worst pause {:.2} ms",
+                    sample.worst_pause.as_secs_f64() * 1e3
+                );
             }
             println!();
         }
