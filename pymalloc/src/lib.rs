@@ -5,22 +5,113 @@
 //!
 //! #[global_allocator]
 //! static GLOBAL: PyMalloc = PyMalloc;
+//! # fn main() {}
 //! ```
+//!
+//! # The layers
+//!
+//! ```text
+//!  global      PyMalloc: the tiers, the statics
+//!    │
+//!    ├─ heap ── front              one for each thread: no lock, no atomic operation
+//!    │    │
+//!    │    ├─ remote_free, mailbox  blocks that another thread's pool gets back
+//!    │    └─ commons               pools without an owner
+//!    │          │
+//!    │       pool ── block         a run of blocks of one size class
+//!    │          │
+//!    │     arena_list ── arena     256 KiB, given back when empty
+//!    │          │
+//!    │       region                32 MiB of address space
+//!    │          │
+//!    └─ large ──┴── os             mmap and back
+//! ```
+//!
+//! ```text
+//!  arena, 256 KiB
+//! ┌──────────┬──────────┬──────────┬───────────────┐
+//! │ pool     │ pool     │ pool     │  ... 16 pools │
+//! │ 24-byte  │ 512-byte │ 24-byte  │               │
+//! │ ▓▓░▓▓▓░▓ │ ▓░░░     │ ▓▓▓▓▓▓▓▓ │     (free)    │
+//! └──────────┴──────────┴──────────┴───────────────┘
+//!   used       used       full        empty
+//! ```
+//!
+//! # Environment
+//!
+//! Read when the program is loaded (a shared library: when that is); a bad value gives a
+//! line on standard error, and the default.
+//!
+//! | variable | values | default | does |
+//! |---|---|---|---|
+//! | `PYMALLOC_STATS` | `0`, `1` | `0` | prints [`stats`] to standard error at exit |
+//! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` | `4m` | how much of freed large blocks stays mapped for reuse |
+//!
+//! # Platforms
+//!
+//! Linux on x86-64 and aarch64, with pages of 4, 16 or 64 KiB. Under Miri everything is
+//! forwarded to the system's allocator.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#![cfg_attr(
+    any(loom, miri),
+    allow(dead_code, unused_imports, reason = "the models and Miri use parts")
+)]
 
-/// The allocator.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PyMalloc;
+#[cfg(not(target_os = "linux"))]
+compile_error!("pymalloc runs on Linux; on other systems use the default allocator");
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("pymalloc needs 64-bit addresses; use the default allocator");
 
-// SAFETY: forwards to the system allocator.
-unsafe impl GlobalAlloc for PyMalloc {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's contract is the same.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's contract is the same.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
+mod arena;
+mod arena_list;
+mod arena_map;
+mod block;
+mod commons;
+mod config;
+mod front;
+mod heap;
+mod mailbox;
+mod os;
+mod pool;
+mod pool_list;
+mod region;
+mod registry;
+mod remote_free;
+mod shared;
+mod size_class;
+mod slab;
+mod sync;
+
+#[cfg(not(loom))]
+mod fork;
+#[cfg(not(any(loom, miri)))]
+mod global;
+#[cfg(miri)]
+#[path = "miri.rs"]
+mod global;
+#[cfg(not(loom))]
+mod large;
+#[cfg(not(loom))]
+mod large_map;
+#[cfg(loom)]
+pub mod model;
+#[cfg(not(loom))]
+mod settings;
+#[cfg(not(loom))]
+mod stats;
+#[cfg(not(loom))]
+mod stderr;
+#[cfg(not(loom))]
+mod verify;
+
+#[cfg(all(not(loom), feature = "fault-injection"))]
+pub mod fault;
+#[cfg(all(not(loom), not(feature = "fault-injection")))]
+mod fault;
+
+#[cfg(not(loom))]
+pub use global::{PyMalloc, owns, stats, trim, usable_size, verify_heap};
+#[cfg(not(loom))]
+pub use stats::{ClassStats, Stats};
+#[cfg(not(loom))]
+pub use verify::HeapError;

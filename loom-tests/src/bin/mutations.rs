@@ -1,0 +1,365 @@
+//! Shows that the models can fail: breaks pymalloc in one place at a time, an ordering
+//! weakened or a step left out, and expects a model to notice.
+//!
+//! `cargo run -p loom-tests --bin mutations` copies the two packages into the target
+//! folder, so that the checkout stays as it is. It ends with 0 if the models pass
+//! unbroken and every mutation is caught.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::{fs, io};
+
+/// One way to break pymalloc.
+struct Mutation {
+    /// What is broken.
+    name: &'static str,
+    /// The file, below `pymalloc/src`.
+    file: &'static str,
+    /// A text that the file has once, and what takes its place.
+    from: &'static str,
+    to: &'static str,
+    /// The models that must fail: those whose names contain this.
+    model: &'static str,
+}
+
+const fn mutation(
+    name: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+    model: &'static str,
+) -> Mutation {
+    Mutation {
+        name,
+        file,
+        from,
+        to,
+        model,
+    }
+}
+
+const MUTATIONS: &[Mutation] = &[
+    mutation(
+        "a push does not publish its blocks",
+        "remote_free.rs",
+        "compare_exchange(seen, word, AcqRel, Relaxed)",
+        "compare_exchange(seen, word, Acquire, Relaxed)",
+        "remote_free_against_owner_drain",
+    ),
+    mutation(
+        "the push that holds a full pool does not receive it",
+        "remote_free.rs",
+        "compare_exchange(seen, word, AcqRel, Relaxed)",
+        "compare_exchange(seen, word, Release, Relaxed)",
+        "first_remote_free_of_a_full_pool",
+    ),
+    mutation(
+        "the owner does not receive what was pushed",
+        "remote_free.rs",
+        "self.0.swap(OWNED, Acquire)",
+        "self.0.swap(OWNED, Relaxed)",
+        "remote_free_against_owner_drain",
+    ),
+    mutation(
+        "a full pool is not published",
+        "remote_free.rs",
+        ".compare_exchange(OWNED, FULL, Release, Relaxed)",
+        ".compare_exchange(OWNED, FULL, Relaxed, Relaxed)",
+        "first_remote_free_of_a_full_pool",
+    ),
+    mutation(
+        "the commons do not receive what was pushed",
+        "remote_free.rs",
+        "self.0.swap(COMMON, Acquire)",
+        "self.0.swap(COMMON, Relaxed)",
+        "thread_exit_against_remote_free",
+    ),
+    mutation(
+        "a pool is posted unpublished",
+        "mailbox.rs",
+        ".compare_exchange(seen, address, Release, Acquire)",
+        ".compare_exchange(seen, address, Relaxed, Acquire)",
+        "first_remote_free_of_a_full_pool",
+    ),
+    mutation(
+        "the mail is taken without being received",
+        "mailbox.rs",
+        "self.arrived.swap(null_mut(), Acquire)",
+        "self.arrived.swap(null_mut(), Relaxed)",
+        "first_remote_free_of_a_full_pool",
+    ),
+    mutation(
+        "a closing mailbox does not publish the owner's pools",
+        "mailbox.rs",
+        "self.arrived.swap(closed(), AcqRel)",
+        "self.arrived.swap(closed(), Acquire)",
+        "exit",
+    ),
+    mutation(
+        "a closing mailbox does not receive the last mail",
+        "mailbox.rs",
+        "self.arrived.swap(closed(), AcqRel)",
+        "self.arrived.swap(closed(), Release)",
+        "exit",
+    ),
+    mutation(
+        "a late post does not receive the exited owner's pools",
+        "mailbox.rs",
+        "let mut seen = self.arrived.load(Acquire);",
+        "let mut seen = self.arrived.load(Relaxed);",
+        "exit",
+    ),
+    mutation(
+        "a post that meets the closing does not receive the owner's pools",
+        "mailbox.rs",
+        ".compare_exchange(seen, address, Release, Acquire)",
+        ".compare_exchange(seen, address, Release, Relaxed)",
+        "exit",
+    ),
+    mutation(
+        "a pool is called full although a block came back",
+        "heap.rs",
+        "if !pool.pool().remote.try_full() {\n        front.pools.push(pool);\n    }",
+        "let _ = pool.pool().remote.try_full();",
+        "remote_free_against_owner_drain",
+    ),
+    mutation(
+        "the owner lists a pool that is on its way to the mailbox",
+        "heap.rs",
+        "if !pool.pool().remote.reopen() {",
+        "if !pool.pool().remote.reopen() && false {",
+        "owners_free_of_a_full_pool_against_a_remote_one",
+    ),
+    mutation(
+        "whose a pool is, is not looked at",
+        "heap.rs",
+        "if pool.is_owned_by(self.id.get()) {",
+        "if pool.is_owned_by(self.id.get()) || self.id.get() != 0 {",
+        "mailbox_of_an_exited_thread_is_used_again",
+    ),
+    mutation(
+        "a pool that comes too late for the mailbox is dropped",
+        "heap.rs",
+        "if home.post(pool).is_err() {",
+        "if home.post(pool).is_err() && false {",
+        "exit",
+    ),
+    mutation(
+        "an exiting thread leaves its mailbox open",
+        "heap.rs",
+        "member.mailbox().close()",
+        "member.mailbox().take()",
+        "thread_exit_against_remote_free",
+    ),
+    mutation(
+        "what came back to an exiting thread's pool is dropped",
+        "commons.rs",
+        "pool.put_taken(taken);\n        }\n        settle",
+        "let _ = taken;\n        }\n        settle",
+        "thread_exit_against_remote_free",
+    ),
+    mutation(
+        "a free does not look again whether the pool is still common",
+        "commons.rs",
+        "if !pool.remote.is_common() {",
+        "if !pool.remote.is_common() && false {",
+        "adoption_by_two_threads",
+    ),
+    mutation(
+        "an adopted pool stays common",
+        "commons.rs",
+        "pool.pool().remote.make_owned();",
+        "",
+        "adoption_by_two_threads",
+    ),
+    mutation(
+        "an empty pool stays on its shelf",
+        "commons.rs",
+        "if pool.is_listed() {\n            shelf.0.remove(pool);\n        }\n",
+        "",
+        "arena_release_against_last_free",
+    ),
+    mutation(
+        "an arena out to be given back stays on its list",
+        "arena_list.rs",
+        "self.unplace(arena);\n        let bits",
+        "let bits",
+        "arena_release_against_last_free",
+    ),
+    mutation(
+        "an arena comes back to a list it is on",
+        "arena_list.rs",
+        "self.unplace(arena);\n        let dirty_before",
+        "let dirty_before",
+        "both_pools_of_an_arena_released_at_once",
+    ),
+    mutation(
+        "a borrowed pool keeps its former owner's name",
+        "commons.rs",
+        "pool.set_owner(NOBODY, core::ptr::null());\n                // A new",
+        "// A new",
+        "released_pool_is_borrowed",
+    ),
+    mutation(
+        "a borrowed pool is not made common",
+        "commons.rs",
+        "let waiting = pool.pool().remote.make_common(pool.pool().base());\n                debug_assert!(waiting.is_none());",
+        "",
+        "released_pool_is_borrowed",
+    ),
+    mutation(
+        "an adopted pool does not get its owner's name and mailbox",
+        "commons.rs",
+        "pool.set_owner(id, home);",
+        "let _ = (id, home);",
+        "adopted_pool_becomes_full",
+    ),
+    mutation(
+        "a post that has to try again keeps its first link",
+        "mailbox.rs",
+        "            pool.set_next(seen);\n",
+        "            if pool.next().is_null() {\n                pool.set_next(seen);\n            }\n",
+        "heir_fills_pools_while_one_is_on_its_way",
+    ),
+    mutation(
+        "a spilled list is dropped",
+        "front.rs",
+        "let out = self.take_older();",
+        "let out: Option<Taken> = self.take_older().filter(|_| false);",
+        "spill_against_remote_free",
+    ),
+    mutation(
+        "the older list is taken without its length",
+        "front.rs",
+        "self.older_len.set(0);\n        Some",
+        "Some",
+        "spill_against_remote_free",
+    ),
+    mutation(
+        "a thread keeps its name after its exit",
+        "heap.rs",
+        "self.id.set(0);\n        self.member.set(None);",
+        "self.member.set(None);",
+        "thread_is_a_guest_after_its_exit",
+    ),
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(0) => {
+            println!("all {} mutations were caught", MUTATIONS.len());
+            ExitCode::SUCCESS
+        }
+        Ok(survivors) => {
+            println!("{survivors} of {} mutations survived", MUTATIONS.len());
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("mutations: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs them all; how many were not caught.
+fn run() -> io::Result<usize> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let work = root.join("target/mutations");
+    copy_packages(&root, &work)?;
+    if !build(&work)? || !models_pass(&work, "")? {
+        return Err(io::Error::other("the models fail on the code as it is"));
+    }
+    let mut survivors = 0;
+    for (index, mutation) in MUTATIONS.iter().enumerate() {
+        let path = work.join("pymalloc/src").join(mutation.file);
+        let source = fs::read_to_string(&path)?;
+        if source.matches(mutation.from).count() != 1 {
+            let text = format!("{}: not found once: {}", mutation.file, mutation.from);
+            return Err(io::Error::other(text));
+        }
+        fs::write(&path, source.replace(mutation.from, mutation.to))?;
+        if !build(&work)? {
+            return Err(io::Error::other(format!(
+                "does not compile: {}",
+                mutation.name
+            )));
+        }
+        let caught = !models_pass(&work, mutation.model)?;
+        println!(
+            "{:2}/{} {:8} {} [{}]",
+            index + 1,
+            MUTATIONS.len(),
+            if caught { "caught" } else { "SURVIVED" },
+            mutation.name,
+            mutation.model
+        );
+        survivors += usize::from(!caught);
+        fs::write(&path, source)?;
+    }
+    Ok(survivors)
+}
+
+/// Copies the two packages, in a workspace of their own.
+fn copy_packages(root: &Path, work: &Path) -> io::Result<()> {
+    for package in ["pymalloc", "loom-tests"] {
+        let copy = work.join(package);
+        if copy.exists() {
+            fs::remove_dir_all(&copy)?;
+        }
+        copy_folder(&root.join(package), &copy)?;
+    }
+    let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
+    let manifest: String = manifest
+        .lines()
+        .map(|line| {
+            if line.starts_with("members") {
+                "members = [\"pymalloc\", \"loom-tests\"]\n".to_owned()
+            } else {
+                format!("{line}\n")
+            }
+        })
+        .collect();
+    fs::write(work.join("Cargo.toml"), manifest)?;
+    for file in ["Cargo.lock", "rust-toolchain.toml"] {
+        fs::copy(root.join(file), work.join(file))?;
+    }
+    Ok(())
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target: PathBuf = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The arguments of a test run, offline: what it needs is there, because this program
+/// needed it.
+fn cargo_test(work: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .args(["test", "--quiet", "--offline", "-p", "loom-tests"])
+        .args(["--test", "models"])
+        .current_dir(work)
+        .env("CARGO_TARGET_DIR", work.join("target"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+fn build(work: &Path) -> io::Result<bool> {
+    Ok(cargo_test(work).arg("--no-run").status()?.success())
+}
+
+/// Whether the models whose names contain `filter` pass.
+fn models_pass(work: &Path, filter: &str) -> io::Result<bool> {
+    Ok(cargo_test(work).args(["--", filter]).status()?.success())
+}

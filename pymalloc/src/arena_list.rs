@@ -1,0 +1,479 @@
+//! All arenas: which have free pools, fullest first, and when memory goes back.
+//!
+//! ```text
+//!          usable, by kind and number of free pools
+//!  Small:   [1] ⇄ arena ⇄ arena   [2] ∅   [3] ⇄ arena   ...  [15] ∅
+//!  Middle:  [1] ∅                 [2] ⇄ arena            [3] ∅
+//!              ▲ taken from first                     ▲ drained, in the end empty
+//!  (twice: arenas all of whose free pools were given back, and the others)
+//!
+//!  empty:   dirty ⇄ arena ⇄ arena      resident, within what may be retained
+//!           clean ⇄ arena              given back to the system
+//! ```
+//! New pools come from the fullest arena that has one, so that sparse arenas drain
+//! and can go back: CPython sorts `usable_arenas` by `nfreepools` and finds the place
+//! for an arena by `nfp2lasta` (`obmalloc.c: insert_to_freepool`). Here each number of
+//! free pools has a list of its own, and a bit that says whether it is empty.
+//!
+//! An empty pool stays resident for reuse while all such memory is within
+//! [`RETAIN_BYTES`] plus a part of what is in use; beyond, empty arenas are given back
+//! at once, then the free pools of the emptiest others. So a heap whose pools have become
+//! empty is small without a further call, and one that breathes makes no system calls.
+//! (CPython keeps one empty arena, bpo-37257.)
+//!
+//! # Invariants
+//! 1. An arena that has a free pool, and one that is used or out to be given back, is
+//!    on the list of its number; one whose pools are all free is on `dirty` or `clean`;
+//!    one without a free pool is on none.
+//! 2. `dirty_bytes` is the sum of the arenas' dirty bytes, `used_bytes` of the pools
+//!    handed out.
+
+use crate::arena::{Arena, Kind, arena_of};
+use crate::arena_map::ArenaMap;
+use crate::config::{ARENA_SIZE, RETAIN_BYTES, RETAIN_FRACTION};
+use crate::os;
+use crate::pool::Held;
+use crate::region::Region;
+use crate::size_class::SizeClass;
+use crate::sync::{Mutex, MutexGuard, lock};
+
+/// All arenas, and the map of their addresses.
+#[derive(Debug)]
+pub(crate) struct Arenas {
+    lists: Mutex<ArenaLists>,
+    pub(crate) map: ArenaMap,
+}
+
+/// What the arenas' lock guards.
+#[derive(Debug)]
+pub(crate) struct ArenaLists {
+    /// Arenas whose free pools are clean, and those where one may be resident; each by
+    /// kind (small, middle).
+    usable: [[ByFree; 2]; 2],
+    dirty: List,
+    clean: List,
+    /// The newest region, and the first of its arenas that was never made.
+    region: Option<Region>,
+    unmade: usize,
+    dirty_bytes: usize,
+    used_bytes: usize,
+    /// Bytes that were ever given back, in runs that held a resident pool.
+    pub(crate) given_back: usize,
+    pub(crate) counters: Counters,
+}
+
+/// CPython's arena counters (`_PyObject_DebugMallocStats`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counters {
+    /// Times an arena got memory (`ntimes_arena_allocated`).
+    pub(crate) total: usize,
+    /// Times an arena's memory was given back whole.
+    pub(crate) reclaimed: usize,
+    /// The most that had memory at once (`narenas_highwater`).
+    pub(crate) highwater: usize,
+    /// Those that have memory (`narenas_currently_allocated`).
+    pub(crate) current: usize,
+}
+
+// SAFETY: the arenas are touched by whoever has the lists, that is, by the lock.
+unsafe impl Send for ArenaLists {}
+
+type List = Option<&'static Arena>;
+
+/// Lists of arenas by their number of free pools.
+#[derive(Debug)]
+struct ByFree {
+    lists: [List; 16],
+    /// Bit `n`: the list of arenas with `n` free pools is not empty.
+    occupied: u16,
+}
+
+/// Free pools of an arena, out to be given back to the system.
+struct Wash {
+    arena: &'static Arena,
+    bits: u16,
+    /// Bytes of those that may be resident.
+    dirty_bytes: usize,
+}
+
+impl ByFree {
+    const fn new() -> Self {
+        Self {
+            lists: [None; 16],
+            occupied: 0,
+        }
+    }
+
+    /// The least number of free pools of an arena here; 16 if there is none.
+    fn fewest(&self) -> usize {
+        self.occupied.trailing_zeros() as usize
+    }
+
+    /// An arena with the most free pools.
+    fn emptiest(&self) -> List {
+        let most = self.occupied.checked_ilog2()?;
+        *self.lists.get(most as usize)?
+    }
+}
+
+impl Arenas {
+    crate::sync::const_fn! {
+        /// No arenas yet.
+        pub(crate) fn new() -> Self {
+            Self {
+                lists: Mutex::new(ArenaLists::new()),
+                map: ArenaMap::new(),
+            }
+        }
+    }
+
+    /// Locks the lists, for a fork, for statistics and for checks.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ArenaLists> {
+        lock(&self.lists)
+    }
+
+    /// A new pool of this class, held by the caller; `None` if memory has run out.
+    pub(crate) fn take_pool(&self, class: SizeClass) -> Option<Held> {
+        let mut lists = self.lock();
+        let kind = Kind::of(class);
+        let arena = match lists.fullest(kind) {
+            Some(arena) => arena,
+            None => lists.take_empty(kind, &self.map)?,
+        };
+        let (pool, resident) = arena.take_pool(class);
+        lists.dirty_bytes -= resident;
+        lists.used_bytes += kind.pool_size();
+        lists.place(arena);
+        Some(pool)
+    }
+
+    /// Takes back a pool that the caller holds and that is empty; gives memory back
+    /// to the system where more is free than may be retained.
+    pub(crate) fn release_pool(&self, pool: Held) {
+        debug_assert!(pool.is_empty() && !pool.is_listed());
+        let mut lists = self.lock();
+        let arena = arena_of(pool);
+        lists.unplace(arena);
+        arena.put_pool(pool);
+        lists.dirty_bytes += arena.kind().pool_size();
+        lists.used_bytes -= arena.kind().pool_size();
+        lists.place(arena);
+        while let Some(wash) = lists.take_excess() {
+            drop(lists);
+            let bytes = wash.give_back();
+            lists = self.lock();
+            lists.given_back += bytes;
+            lists.put_back(&wash, 0);
+        }
+    }
+
+    /// Gives every empty pool's memory back.
+    pub(crate) fn trim(&self) {
+        let mut lists = self.lock();
+        let mut region = lists.region;
+        while let Some(current) = region {
+            for arena in lists.arenas_of(current) {
+                if let Some(wash) = lists.take_dirty(arena) {
+                    lists.given_back += wash.give_back();
+                    lists.put_back(&wash, 0);
+                }
+            }
+            region = current.previous();
+        }
+    }
+}
+
+#[cfg(not(loom))]
+impl Arenas {
+    /// Puts back what other threads had out when this process was forked.
+    pub(crate) fn recover(&self) {
+        let mut lists = self.lock();
+        let mut region = lists.region;
+        while let Some(current) = region {
+            for arena in lists.arenas_of(current).filter(|arena| arena.out() != 0) {
+                let bits = arena.out();
+                let wash = Wash {
+                    arena,
+                    bits,
+                    dirty_bytes: 0,
+                };
+                lists.put_back(&wash, bits);
+            }
+            region = current.previous();
+        }
+    }
+}
+
+impl Wash {
+    /// Gives the pools back; how many bytes of what may have been resident. Where the
+    /// system refuses, because the memory is locked, or its pages are larger than the
+    /// pools, nothing can be done, and the pools count as clean all the same, so that it
+    /// is not asked again and again.
+    fn give_back(&self) -> usize {
+        let mut all = true;
+        for (offset, bytes) in self.arena.runs(self.bits) {
+            let start = self.arena.base().wrapping_add(offset);
+            // SAFETY: the pools are empty, and out of the arena: nobody knows them.
+            all &= unsafe { os::discard(start, bytes) };
+        }
+        if all { self.dirty_bytes } else { 0 }
+    }
+}
+
+impl ArenaLists {
+    const fn new() -> Self {
+        Self {
+            usable: [const { [const { ByFree::new() }; 2] }; 2],
+            dirty: None,
+            clean: None,
+            region: None,
+            unmade: 0,
+            dirty_bytes: 0,
+            used_bytes: 0,
+            given_back: 0,
+            counters: Counters {
+                total: 0,
+                reclaimed: 0,
+                highwater: 0,
+                current: 0,
+            },
+        }
+    }
+
+    /// The arena of this kind with the fewest free pools, a resident one among equals,
+    /// taken off its list.
+    fn fullest(&mut self, kind: Kind) -> Option<&'static Arena> {
+        let [clean, dirty] = &self.usable;
+        let (clean, dirty) = (clean.get(kind as usize)?, dirty.get(kind as usize)?);
+        let from = if dirty.fewest() <= clean.fewest() {
+            dirty
+        } else {
+            clean
+        };
+        let arena = *from.lists.get(from.fewest())?;
+        arena.inspect(|arena| self.unplace(arena))
+    }
+
+    /// An empty arena, given to this kind: a resident one, one whose memory was
+    /// given back, or a new one.
+    fn take_empty(&mut self, kind: Kind, map: &ArenaMap) -> Option<&'static Arena> {
+        let arena = if let Some(arena) = self.dirty {
+            remove(&mut self.dirty, arena);
+            arena
+        } else {
+            let arena = match self.clean {
+                Some(arena) => {
+                    remove(&mut self.clean, arena);
+                    arena
+                }
+                None => self.make_arena(map)?,
+            };
+            self.counters.total += 1;
+            self.counters.current += 1;
+            self.counters.highwater = self.counters.highwater.max(self.counters.current);
+            arena
+        };
+        self.dirty_bytes -= arena.dirty_bytes();
+        arena.set_kind(kind);
+        self.dirty_bytes += arena.dirty_bytes();
+        Some(arena)
+    }
+
+    fn make_arena(&mut self, map: &ArenaMap) -> Option<&'static Arena> {
+        let region = match self.region {
+            Some(region) if region.usable().contains(&self.unmade) => region,
+            _ => {
+                let region = Region::reserve(self.region)?;
+                map.insert(region);
+                self.region = Some(region);
+                self.unmade = region.usable().start;
+                region
+            }
+        };
+        // SAFETY: the number is usable, and numbers only go up.
+        let arena = unsafe { region.make_arena(self.unmade) };
+        self.unmade += 1;
+        Some(arena)
+    }
+
+    /// Puts an arena on the list where its state wants it (invariant 1).
+    fn place(&mut self, arena: &'static Arena) {
+        if let Some(by_free) = self.usable_of(arena) {
+            let free = arena.free_count();
+            push(&mut by_free.lists[free as usize], arena);
+            by_free.occupied |= 1 << free;
+        } else if arena.is_empty() {
+            push(self.empty_of(arena), arena);
+        }
+    }
+
+    /// Takes an arena off that list, before its state changes.
+    fn unplace(&mut self, arena: &'static Arena) {
+        if let Some(by_free) = self.usable_of(arena) {
+            let free = arena.free_count();
+            let list = &mut by_free.lists[free as usize];
+            remove(list, arena);
+            if list.is_none() {
+                by_free.occupied &= !(1 << free);
+            }
+        } else if arena.is_empty() {
+            remove(self.empty_of(arena), arena);
+        }
+    }
+
+    /// The lists for an arena of which some pools are free, but not all.
+    fn usable_of(&mut self, arena: &Arena) -> Option<&mut ByFree> {
+        if arena.is_empty() || arena.free_count() == 0 {
+            return None;
+        }
+        let dirty = usize::from(arena.dirty() != 0);
+        self.usable[dirty].get_mut(arena.kind() as usize)
+    }
+
+    /// The list for an arena of which all pools are free.
+    fn empty_of(&mut self, arena: &Arena) -> &mut List {
+        if arena.dirty() != 0 {
+            &mut self.dirty
+        } else {
+            &mut self.clean
+        }
+    }
+
+    /// What must be given back for the free, resident memory to be within bounds: an
+    /// empty arena, or else the free pools of the emptiest arena where one is resident.
+    fn take_excess(&mut self) -> Option<Wash> {
+        if self.dirty_bytes <= RETAIN_BYTES + self.used_bytes / RETAIN_FRACTION {
+            return None;
+        }
+        let [_, [small, middle]] = &self.usable;
+        let arena = self
+            .dirty
+            .or_else(|| middle.emptiest())
+            .or_else(|| small.emptiest())?;
+        self.take_dirty(arena)
+    }
+
+    /// Takes an arena's free, resident pools out; all of it if it is empty.
+    fn take_dirty(&mut self, arena: &'static Arena) -> Option<Wash> {
+        if arena.dirty() == 0 {
+            return None;
+        }
+        self.unplace(arena);
+        let bits = if arena.is_empty() {
+            arena.kind().all()
+        } else {
+            arena.dirty()
+        };
+        let dirty_bytes = arena.dirty_bytes();
+        self.dirty_bytes -= dirty_bytes;
+        arena.take_out(bits);
+        self.place(arena);
+        Some(Wash {
+            arena,
+            bits,
+            dirty_bytes,
+        })
+    }
+
+    /// Takes back what was out; some of it may be dirty.
+    fn put_back(&mut self, wash: &Wash, dirty: u16) {
+        let arena = wash.arena;
+        self.unplace(arena);
+        let dirty_before = arena.dirty_bytes();
+        arena.put_back(wash.bits, dirty);
+        self.dirty_bytes += arena.dirty_bytes() - dirty_before;
+        if arena.is_empty() && arena.dirty() == 0 {
+            self.counters.reclaimed += 1;
+            self.counters.current -= 1;
+        }
+        self.place(arena);
+    }
+
+    /// The arenas of a region that have been made.
+    pub(crate) fn arenas_of(&self, region: Region) -> impl Iterator<Item = &'static Arena> + use<> {
+        let newest = self
+            .region
+            .is_some_and(|newest| newest.addr() == region.addr());
+        let usable = region.usable();
+        let end = if newest { self.unmade } else { usable.end };
+        // SAFETY: arenas are made in the order of their numbers, all of a region
+        // before the next region is reserved.
+        (usable.start..end).map(move |index| unsafe { &*region.arena_address(index) })
+    }
+}
+
+mod inspect {
+    //! What statistics and checks look at.
+
+    use super::{Arena, ArenaLists, Region};
+
+    impl ArenaLists {
+        /// The newest region; each knows the one before.
+        pub(crate) fn newest_region(&self) -> Option<Region> {
+            self.region
+        }
+
+        /// Bytes of free pools that may be resident.
+        pub(crate) fn dirty_bytes(&self) -> usize {
+            self.dirty_bytes
+        }
+
+        /// Bytes of the pools handed out.
+        pub(crate) fn used_bytes(&self) -> usize {
+            self.used_bytes
+        }
+
+        /// How many arenas are on lists; `None` if one is on the wrong list.
+        pub(crate) fn count_listed(&self) -> Option<usize> {
+            let mut count = 0;
+            let mut walk = |list: super::List, belongs: &dyn Fn(&Arena) -> bool| {
+                let arenas = core::iter::successors(list, |arena| arena.next.get());
+                for arena in arenas {
+                    count += 1;
+                    if !belongs(arena) {
+                        return false;
+                    }
+                }
+                true
+            };
+            let mut sound = walk(self.dirty, &|arena| arena.is_empty() && arena.dirty() != 0)
+                && walk(self.clean, &|arena| arena.is_empty() && arena.dirty() == 0);
+            for (dirty, kinds) in self.usable.iter().enumerate() {
+                for (kind, by_free) in kinds.iter().enumerate() {
+                    for (free, list) in by_free.lists.iter().enumerate() {
+                        sound = sound
+                            && list.is_some() == (by_free.occupied >> free & 1 == 1)
+                            && walk(*list, &|arena| {
+                                !arena.is_empty()
+                                    && arena.kind() as usize == kind
+                                    && arena.free_count() as usize == free
+                                    && usize::from(arena.dirty() != 0) == dirty
+                            });
+                    }
+                }
+            }
+            sound.then_some(count)
+        }
+    }
+}
+
+fn push(list: &mut List, arena: &'static Arena) {
+    arena.prev.set(None);
+    arena.next.set(*list);
+    if let Some(second) = *list {
+        second.prev.set(Some(arena));
+    }
+    *list = Some(arena);
+}
+
+fn remove(list: &mut List, arena: &'static Arena) {
+    match arena.prev.get() {
+        Some(before) => before.next.set(arena.next.get()),
+        None => *list = arena.next.get(),
+    }
+    if let Some(after) = arena.next.get() {
+        after.prev.set(arena.prev.get());
+    }
+}
+
+const _: () = assert!(RETAIN_BYTES.is_multiple_of(ARENA_SIZE));

@@ -1,0 +1,62 @@
+//! Which addresses lie in arenas (CPython `address_in_range` and its radix tree).
+//!
+//! A bit for every 32 MiB of a 48-bit address space says whether a region starts
+//! there: 1 MiB of zeroed statics, of which a program touches a page or two.
+
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Acquire, Release};
+
+use crate::config::{ARENA_SIZE, REGION_SIZE};
+use crate::region::Region;
+
+const ADDRESS_BITS: u32 = 48;
+const WORDS: usize = if cfg!(loom) {
+    1
+} else {
+    (1 << ADDRESS_BITS) / REGION_SIZE / 64
+};
+
+/// The bits.
+#[derive(Debug)]
+pub(crate) struct ArenaMap([AtomicU64; WORDS]);
+
+impl ArenaMap {
+    /// No region yet.
+    pub(crate) const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; WORDS])
+    }
+
+    /// Whether the map has a bit for this address: the kernel hands out larger
+    /// ones only to those who ask for them, which regions do not.
+    pub(crate) fn covers(address: usize) -> bool {
+        cfg!(loom) || address >> ADDRESS_BITS == 0
+    }
+
+    /// Enters a region.
+    pub(crate) fn insert(&self, region: Region) {
+        let (word, bit) = place(region.addr());
+        // ORDERING: Release publishes the region's header; pairs with `contains`, which
+        // may be asked about any address at any time.
+        self.0[word].fetch_or(bit, Release);
+    }
+
+    /// Whether the address lies in an arena of ours, in use or not.
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        if !Self::covers(address) {
+            return false;
+        }
+        let (word, bit) = place(address);
+        // ORDERING: Acquire receives the region's header from `insert`.
+        if self.0[word].load(Acquire) & bit == 0 {
+            return false;
+        }
+        let region = Region::of(address);
+        let index = (address - region.addr()) / ARENA_SIZE;
+        region.usable().contains(&index)
+    }
+}
+
+fn place(address: usize) -> (usize, u64) {
+    let slot = if cfg!(loom) { 0 } else { address / REGION_SIZE };
+    (slot / 64, 1 << (slot % 64))
+}

@@ -1,0 +1,174 @@
+//! A thread's front for one size class: the free blocks at hand.
+//!
+//! ```text
+//!   alloc pops             free pushes
+//!        ▲                      │
+//!        └────── current ◀──────┘        room = capacity - length
+//!                  │  ▲
+//!   current is at  │  │ current is
+//!   capacity       ▼  │ empty
+//!                 older ──▶ back to the pools, when another list comes
+//! ```
+//! Two lists, so that neither a run of frees nor a run of allocations that starts
+//! anywhere goes to the pools before a whole list is used up. A list that came from a
+//! pool may be longer than the capacity; `room` is negative then.
+//!
+//! A block in a front belongs to no pool's free list, whoever owns the pool: a free
+//! asks nothing, and blocks of other threads' pools are used again here first. They go
+//! home in runs (heap.rs).
+//!
+//! # Invariants
+//! 1. `room = capacity - length of current`. The capacity is 0, and both lists empty,
+//!    before a thread's first allocation and after its exit, so that the first step of
+//!    either kind takes the slow way.
+//!
+//! # Access
+//! The thread alone.
+
+use core::cell::Cell;
+use core::ptr::null_mut;
+
+use crate::block::Block;
+use crate::pool_list::PoolList;
+use crate::remote_free::Taken;
+
+/// The front, and the pools the thread owns of this class.
+#[derive(Debug)]
+pub(crate) struct Front {
+    current: Cell<*mut Block>,
+    room: Cell<i32>,
+    older_len: Cell<u32>,
+    /// How long the current list may become.
+    capacity: Cell<u32>,
+    older: Cell<*mut Block>,
+    /// Pools that have, or may have, free blocks (CPython `usedpools`).
+    pub(crate) pools: PoolList,
+    /// How many times blocks were borrowed from the commons.
+    pub(crate) appetite: Cell<u8>,
+}
+
+#[cfg(not(loom))]
+static_assertions::const_assert_eq!(size_of::<Front>(), 40);
+
+impl Front {
+    crate::sync::const_fn! {
+        /// A front with no room and no blocks.
+        pub(crate) fn new() -> Self {
+            Self {
+                current: Cell::new(null_mut()),
+                room: Cell::new(0),
+                older_len: Cell::new(0),
+                capacity: Cell::new(0),
+                older: Cell::new(null_mut()),
+                pools: PoolList::new(),
+                appetite: Cell::new(0),
+            }
+        }
+    }
+
+    /// Takes a block; null if there is none.
+    #[inline(always)]
+    pub(crate) fn pop(&self) -> *mut Block {
+        let block = self.current.get();
+        if !block.is_null() {
+            // SAFETY: the front's blocks are the thread's.
+            self.current.set(unsafe { Block::next(block) });
+            self.room.set(self.room.get().wrapping_add(1));
+        }
+        block
+    }
+
+    /// Adds a block; false if the list is now over its capacity and must be rotated.
+    ///
+    /// # Safety
+    /// The caller gives up the block, which is of the front's class.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) unsafe fn push(&self, block: *mut Block) -> bool {
+        // SAFETY: the caller's block until now.
+        unsafe { Block::set_next(block, self.current.get()) };
+        self.current.set(block);
+        let room = self.room.get().wrapping_sub(1);
+        self.room.set(room);
+        room >= 0
+    }
+
+    /// Makes room in a closed front, which may have one block too many.
+    pub(crate) fn open(&self, capacity: u32) {
+        self.capacity.set(capacity);
+        self.room
+            .set(self.room.get().wrapping_add_unsigned(capacity));
+    }
+
+    /// Takes both lists out and leaves the front empty, with no room.
+    pub(crate) fn close(&self) -> [*mut Block; 2] {
+        self.capacity.set(0);
+        self.room.set(0);
+        self.older_len.set(0);
+        self.appetite.set(0);
+        [
+            self.current.replace(null_mut()),
+            self.older.replace(null_mut()),
+        ]
+    }
+
+    /// Makes a new list the current one, less its first block, which is returned.
+    pub(crate) fn load(&self, taken: Taken, capacity: u32) -> *mut Block {
+        debug_assert!(self.current.get().is_null());
+        // SAFETY: a taken list has a block, which is the taker's.
+        self.current.set(unsafe { Block::next(taken.first) });
+        self.set_room(capacity, taken.len - 1);
+        taken.first
+    }
+
+    /// Takes the older list.
+    pub(crate) fn take_older(&self) -> Option<Taken> {
+        let first = self.older.replace(null_mut());
+        if first.is_null() {
+            return None;
+        }
+        let len = self.older_len.get();
+        self.older_len.set(0);
+        Some(Taken { first, len })
+    }
+
+    /// Makes the current list the older one and returns the one that was; the new
+    /// current list may become `capacity` long.
+    pub(crate) fn rotate(&self, capacity: u32) -> Option<Taken> {
+        let out = self.take_older();
+        self.older_len.set(self.current_len());
+        self.older.set(self.current.replace(null_mut()));
+        self.set_room(capacity, 0);
+        out
+    }
+
+    /// Restores invariant 1 for a current list of `len` blocks.
+    fn set_room(&self, capacity: u32, len: u32) {
+        self.capacity.set(capacity);
+        self.room
+            .set(capacity.cast_signed().wrapping_sub_unsigned(len));
+    }
+
+    fn current_len(&self) -> u32 {
+        let capacity = self.capacity.get().cast_signed();
+        capacity.wrapping_sub(self.room.get()).cast_unsigned()
+    }
+
+    /// How many blocks lie here.
+    pub(crate) fn len(&self) -> u32 {
+        self.current_len().wrapping_add(self.older_len.get())
+    }
+
+    /// The blocks of both lists, for the thread itself.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = *mut Block> {
+        [self.current.get(), self.older.get()]
+            .into_iter()
+            .flat_map(|list| {
+                core::iter::successors((!list.is_null()).then_some(list), |block| {
+                    // SAFETY: the front's blocks are the thread's, who calls.
+                    let next = unsafe { Block::next(*block) };
+                    (!next.is_null()).then_some(next)
+                })
+            })
+    }
+}

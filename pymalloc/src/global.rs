@@ -1,0 +1,414 @@
+//! `PyMalloc`: from the `GlobalAlloc` interface to the heap, and the statics.
+//!
+//! ```text
+//!  Box::new ─▶ alloc ─▶ class of the layout ─▶ this thread's front ─▶ block
+//!                │ not small                       │ empty
+//!                ▼                                 ▼
+//!            alloc_other                        refill
+//! ```
+//! The part before the first empty front is inlined into the caller; with a constant
+//! layout, and link-time optimisation, it is five instructions. All else is behind calls
+//! marked cold.
+//!
+//! Invariant: the thread's heap lives in thread-local memory that needs no destructor
+//! of Rust's, so it can be used at any time; the thread's exit is learned from a pthread
+//! key, whose destructors run after all of Rust's on glibc.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ffi::c_void;
+use core::fmt::Write;
+use core::ptr::{NonNull, null_mut};
+use std::sync::OnceLock;
+
+use crate::fork;
+use crate::heap::Heap;
+use crate::os;
+use crate::settings;
+use crate::shared::Shared;
+use crate::size_class::SizeClass;
+use crate::stats::Stats;
+use crate::stderr::Stderr;
+use crate::verify::{self, HeapError};
+
+static SHARED: Shared = Shared::new();
+
+thread_local! {
+    static HEAP: Heap = const { Heap::new() };
+}
+
+static FORK: fork::Held = fork::Held::new();
+
+#[inline(always)]
+fn with_heap<R>(f: impl FnOnce(&Heap) -> R) -> R {
+    HEAP.with(f)
+}
+
+/// CPython's obmalloc as a global allocator.
+///
+/// It holds nothing: all of the type's values are the one allocator of the process.
+///
+/// Requests of up to 512 bytes come from size classes 8 bytes apart, requests of up to
+/// 64 KiB from classes an eighth apart, larger ones from mappings of their own. A
+/// request for no bytes gets a block of its own. When memory has run out every method
+/// returns null; none panics.
+///
+/// A block may be freed by any thread.
+///
+/// # Examples
+///
+/// ```
+/// use pymalloc::PyMalloc;
+///
+/// #[global_allocator]
+/// static GLOBAL: PyMalloc = PyMalloc;
+///
+/// let numbers: Vec<u64> = (0..1000).collect();
+/// assert!(pymalloc::owns(numbers.as_ptr().cast()));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PyMalloc;
+
+// SAFETY: blocks in use never overlap (a block is out of its pool or mapping once), are
+// as large and aligned as their layout says (size_class.rs, invariant 2; large.rs), and
+// stay where they are until they are freed. Nothing here unwinds.
+unsafe impl GlobalAlloc for PyMalloc {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match SizeClass::of_small(layout) {
+            Some(class) => alloc_block(class),
+            None => alloc_other(layout),
+        }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        match SizeClass::of_small(layout) {
+            // SAFETY: the caller gives up a block of this layout, hence of this class.
+            Some(class) => unsafe { free_block(class, block) },
+            // SAFETY: the caller gives up a block of this layout.
+            None => unsafe { free_other(block, layout) },
+        }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        match SizeClass::of_small(layout) {
+            Some(class) => zeroed(alloc_block(class), layout.size()),
+            None => alloc_other_zeroed(layout),
+        }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller promises that the new size, rounded up to the alignment,
+        // does not overflow.
+        let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        match (SizeClass::of_small(layout), SizeClass::of_small(new)) {
+            (Some(old), Some(new)) if old == new => block,
+            // SAFETY: the caller's block of that layout.
+            _ => unsafe { resize(block, layout, new) },
+        }
+    }
+}
+
+#[inline(always)]
+fn alloc_block(class: SizeClass) -> *mut u8 {
+    with_heap(|heap| {
+        let block = heap.pop(class);
+        if block.is_null() {
+            refill(heap, class)
+        } else {
+            block
+        }
+    })
+}
+
+/// # Safety
+/// The caller gives up a block of that class.
+#[inline(always)]
+unsafe fn free_block(class: SizeClass, block: *mut u8) {
+    with_heap(|heap| {
+        // SAFETY: the caller's promise.
+        if !unsafe { heap.push(class, block) } {
+            spill(heap, class);
+        }
+    });
+}
+
+#[inline(always)]
+fn zeroed(block: *mut u8, size: usize) -> *mut u8 {
+    if !block.is_null() {
+        // SAFETY: the block is new and at least that long.
+        unsafe { block.write_bytes(0, size) };
+    }
+    block
+}
+
+#[cold]
+#[inline(never)]
+fn refill(heap: &Heap, class: SizeClass) -> *mut u8 {
+    if heap.is_new() {
+        enlist(heap);
+    }
+    let block = heap.refill(&SHARED, class);
+    if block.is_null() && SHARED.large.trim() > 0 {
+        return heap.refill(&SHARED, class);
+    }
+    block
+}
+
+#[cold]
+#[inline(never)]
+fn spill(heap: &Heap, class: SizeClass) {
+    if heap.is_new() {
+        enlist(heap);
+    }
+    heap.spill(&SHARED, class);
+}
+
+/// A block that is not small.
+#[inline(never)]
+fn alloc_other(layout: Layout) -> *mut u8 {
+    match SizeClass::of(layout) {
+        Some(class) => alloc_block(class),
+        None => SHARED.large.alloc(layout, false),
+    }
+}
+
+#[inline(never)]
+fn alloc_other_zeroed(layout: Layout) -> *mut u8 {
+    match SizeClass::of(layout) {
+        Some(class) => zeroed(alloc_block(class), layout.size()),
+        None => SHARED.large.alloc(layout, true),
+    }
+}
+
+/// # Safety
+/// The caller gives up a block of that layout.
+#[inline(never)]
+unsafe fn free_other(block: *mut u8, layout: Layout) {
+    match (SizeClass::of(layout), NonNull::new(block)) {
+        // SAFETY: the caller's promise.
+        (Some(class), _) => unsafe { free_block(class, block) },
+        // SAFETY: the caller's promise; the tier is a function of the layout.
+        (None, Some(block)) => unsafe { SHARED.large.dealloc(block) },
+        (None, None) => {}
+    }
+}
+
+/// Gives a block another layout of the same alignment: in place within a class, by
+/// moving pages where both are large, else by a copy.
+///
+/// # Safety
+/// The caller's block, of layout `old`, is given up unless null is returned.
+#[inline(never)]
+unsafe fn resize(block: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+    let (old_class, new_class) = (SizeClass::of(old), SizeClass::of(new));
+    if old_class.is_some() && old_class == new_class {
+        return block;
+    }
+    if old_class.is_none() && new_class.is_none() && old.align() <= os::MIN_PAGE_SIZE {
+        let moved = match NonNull::new(block) {
+            // SAFETY: the caller's large block.
+            Some(block) => unsafe { SHARED.large.resize(block, new.size()) },
+            None => null_mut(),
+        };
+        if !moved.is_null() {
+            return moved;
+        }
+    }
+    // SAFETY: any layout may be asked for.
+    let moved = unsafe { PyMalloc.alloc(new) };
+    if !moved.is_null() {
+        // SAFETY: both are at least that long, and the new one is nobody's yet.
+        unsafe { moved.copy_from_nonoverlapping(block, old.size().min(new.size())) };
+        // SAFETY: the caller's block.
+        unsafe { PyMalloc.dealloc(block, old) };
+    }
+    moved
+}
+
+/// Enlists the calling thread, which allocates or frees for the first time.
+fn enlist(heap: &Heap) {
+    let willing = exit_key().is_some_and(|key| {
+        let heap: *const Heap = heap;
+        // SAFETY: the key is never deleted; the heap outlives the thread's use of it.
+        unsafe { libc::pthread_setspecific(key, heap.cast()) == 0 }
+    });
+    heap.enlist(&SHARED, willing);
+}
+
+/// What is done once in a process: reads the environment, arranges for forks and for the
+/// end, and makes the key whose destructor is told of a thread's exit. `None` if the
+/// process has no keys left: then threads are guests.
+fn exit_key() -> Option<libc::pthread_key_t> {
+    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
+    *KEY.get_or_init(|| {
+        // It fails where memory has run out; then a fork is as risky as under an
+        // allocator without handlers.
+        // SAFETY: the handlers are functions that can be called at any time.
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
+        settings::read_all();
+        if settings::prints_stats() {
+            // SAFETY: as above.
+            unsafe { libc::atexit(print_stats) };
+        }
+        let mut key = 0;
+        // SAFETY: the key's destructor takes what `enlist` stores.
+        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) };
+        (made == 0).then_some(key)
+    })
+}
+
+/// Does it when the program, or the shared library this is part of, is loaded: before
+/// `main`, and before the constructors of the same binary. So no thread of the program
+/// is changing its environment yet; and since handlers for forks run last come first, those
+/// that the binary registers run before ours, and may allocate. Those of libraries that were
+/// loaded earlier run after ours, with everything locked.
+#[used]
+// SAFETY: the loader calls what it finds there; the function needs nothing that a
+// constructor does not have.
+#[unsafe(link_section = ".init_array.00101")]
+static AT_START: extern "C" fn() = {
+    extern "C" fn at_start() {
+        exit_key();
+    }
+    at_start
+};
+
+extern "C" fn thread_exits(heap: *mut c_void) {
+    let heap: *const Heap = heap.cast();
+    // SAFETY: `enlist` stored this thread's own heap, whose memory outlasts the
+    // destructors of pthread keys.
+    unsafe { &*heap }.exit(&SHARED);
+}
+
+extern "C" fn before_fork() {
+    FORK.prepare(&SHARED);
+}
+
+extern "C" fn after_fork() {
+    FORK.release();
+}
+
+extern "C" fn in_child() {
+    FORK.release();
+    with_heap(|heap| fork::forget_others(&SHARED, heap.member()));
+}
+
+extern "C" fn print_stats() {
+    // Errors of standard error cannot be reported.
+    let _ = write!(Stderr::new(), "{}", stats());
+}
+
+/// The size of the block that `ptr` points to, in bytes: never less than was asked for
+/// (glibc `malloc_usable_size`).
+///
+/// All of it may be used, but a `Layout` passed to `dealloc` is still the one that was
+/// asked for. Costs a few loads, for a large block a lock and a search among the large
+/// blocks. 0 for a pointer that is not this allocator's.
+///
+/// # Safety
+///
+/// `ptr` was allocated by [`PyMalloc`] and not freed since, or is not this allocator's.
+///
+/// # Examples
+///
+/// ```
+/// use std::alloc::{GlobalAlloc, Layout};
+/// use pymalloc::PyMalloc;
+///
+/// let layout = Layout::array::<u8>(1000)?;
+/// // SAFETY: the layout is not empty; the block is freed below, with the same layout.
+/// unsafe {
+///     let block = PyMalloc.alloc(layout);
+///     assert_eq!(pymalloc::usable_size(block), 1024);
+///     PyMalloc.dealloc(block, layout);
+/// }
+/// # Ok::<(), std::alloc::LayoutError>(())
+/// ```
+pub unsafe fn usable_size(ptr: *const u8) -> usize {
+    if SHARED.arenas.map.contains(ptr.addr()) {
+        // SAFETY: the block lies in a pool, hence in an arena that was made.
+        unsafe { crate::region::class_at(ptr.addr()) }.block_size()
+    } else {
+        SHARED.large.size_at(ptr.addr()).unwrap_or(0)
+    }
+}
+
+/// Whether `ptr` points into memory of this allocator: an arena, in use or not, or a
+/// large block in use (CPython `address_in_range`).
+///
+/// Any address may be asked about; nothing is read from it. Costs two loads for an
+/// address in an arena, else a lock and a search among the large blocks.
+///
+/// # Examples
+///
+/// ```
+/// use std::alloc::{GlobalAlloc, Layout};
+/// use pymalloc::PyMalloc;
+///
+/// let on_the_stack = 0_u8;
+/// assert!(!pymalloc::owns(&on_the_stack));
+/// assert!(!pymalloc::owns(std::ptr::null()));
+///
+/// let layout = Layout::new::<u64>();
+/// // SAFETY: the layout is not empty; the block is freed with the same layout.
+/// unsafe {
+///     let block = PyMalloc.alloc(layout);
+///     assert!(pymalloc::owns(block));
+///     PyMalloc.dealloc(block, layout);
+/// }
+/// ```
+pub fn owns(ptr: *const u8) -> bool {
+    SHARED.arenas.map.contains(ptr.addr()) || SHARED.large.size_at(ptr.addr()).is_some()
+}
+
+/// Counts what the heap holds (CPython `sys._debugmallocstats`).
+///
+/// Does not allocate. Costs a walk over the descriptors of all pools, during which no
+/// pool can be taken or given back. `Display` prints CPython's table.
+pub fn stats() -> Stats {
+    with_heap(|heap| Stats::read(&SHARED, heap))
+}
+
+/// Gives every empty page back to the system now; how many bytes, those included that
+/// other threads happen to give back meanwhile.
+///
+/// That is the memory of empty pools and arenas, and of cached large blocks, after the
+/// calling thread's free blocks have gone back to their pools. What lies in other
+/// threads' fronts stays with them, and so do pools that others emptied for an owner who
+/// has not looked since. The allocator does most of this by itself (see
+/// the README); this is for a program that knows it will be idle (glibc `malloc_trim`).
+///
+/// # Examples
+///
+/// ```
+/// let given_back = pymalloc::trim();
+/// println!("{given_back} bytes");
+/// ```
+pub fn trim() -> usize {
+    let before = SHARED.arenas.lock().given_back;
+    with_heap(|heap| heap.flush(&SHARED));
+    SHARED.arenas.trim();
+    let after = SHARED.arenas.lock().given_back;
+    after.saturating_sub(before) + SHARED.large.trim()
+}
+
+/// Walks the heap and checks its invariants: lists, counts, every free block the calling
+/// thread may look at.
+///
+/// Costs as much as the heap is large; for tests, and for a hunt after a wild write.
+///
+/// # Errors
+///
+/// The first thing found wrong.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(pymalloc::verify_heap(), Ok(()));
+/// ```
+pub fn verify_heap() -> Result<(), HeapError> {
+    with_heap(|heap| verify::heap(&SHARED, heap))
+}

@@ -1,0 +1,470 @@
+//! A thread's heap: a front for each size class, and the pools it owns.
+//!
+//! ```text
+//!  alloc ─▶ pop ─▶ block                          free ─▶ push
+//!            │ front empty                                 │ front over capacity
+//!            ▼                                             ▼
+//!          refill                                        spill
+//!            │ 1 the front's older list                    │ the older list, run by run
+//!            │ 2 an own pool: free list, carve, collect    ▼
+//!            │ 3 the commons: borrow a few blocks       give_back
+//!            │ 4 adopt a common pool, or a new one         │ own pool:      free_local
+//!            ▼                                             │ owned, other:  remote push
+//!          block                                           ▼ common:        commons.free
+//! ```
+//!
+//! # States of the heap
+//! `New` (no allocation yet) → `Live` → `Guest` (the thread is exiting, or could not
+//! be enlisted). A guest owns nothing: it borrows single blocks and gives each back at
+//! once, so allocation works in any destructor, and nothing is left behind.
+//!
+//! # Invariants
+//! 1. A pool whose owner is this heap's `id` is either on `pools` of its class, or
+//!    full, or on its way to this heap's mailbox.
+//! 2. Only this heap's thread makes its `id` a pool's owner, and only it, or a
+//!    thread that found its mailbox closed, makes the pool common.
+//!
+//! # Access
+//! The thread alone.
+
+use core::cell::Cell;
+
+use crate::block::{Block, Chain};
+use crate::config::POOL_SIZE;
+use crate::front::Front;
+use crate::pool::{Held, OwnerId, Pool};
+use crate::region;
+use crate::registry::Member;
+use crate::remote_free::{Pushed, Taken};
+use crate::shared::Shared;
+use crate::size_class::SizeClass;
+
+/// Blocks carved at once: as many as fill this many bytes.
+const CARVE_BYTES: usize = 1 << 10;
+/// A class is borrowed for in steps that double from this many bytes ...
+const BORROW_FIRST: usize = 64;
+/// ... to this many; then the thread gets a pool of its own.
+const BORROW_LAST: usize = if cfg!(loom) { 1 } else { 2 << 10 };
+
+/// A thread that gave back this many bytes more than it fetched is shrinking: its
+/// fronts are emptied and kept short, because a block in a front keeps a whole pool.
+const SHRINKING_BYTES: usize = 1 << 20;
+/// The capacity of a front while the thread is shrinking.
+const SHORT_FRONT: u32 = 4;
+
+/// The heap of one thread.
+#[derive(Debug)]
+pub(crate) struct Heap {
+    fronts: [Front; SizeClass::COUNT],
+    /// Bytes given back to pools less bytes fetched from them, within 0 and
+    /// `2 * SHRINKING_BYTES`.
+    given: Cell<usize>,
+    /// 0 unless live.
+    id: Cell<OwnerId>,
+    member: Cell<Option<&'static Member>>,
+    state: Cell<State>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    New,
+    Live,
+    Guest,
+}
+
+impl Heap {
+    /// The heap of a thread that has not allocated yet.
+    #[cfg(not(loom))]
+    pub(crate) const fn new() -> Self {
+        Self {
+            fronts: [const { Front::new() }; SizeClass::COUNT],
+            given: Cell::new(0),
+            id: Cell::new(0),
+            member: Cell::new(None),
+            state: Cell::new(State::New),
+        }
+    }
+
+    /// The heap of a thread that has not allocated yet.
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        Self {
+            fronts: std::array::from_fn(|_| Front::new()),
+            given: Cell::new(0),
+            id: Cell::new(0),
+            member: Cell::new(None),
+            state: Cell::new(State::New),
+        }
+    }
+
+    #[inline(always)]
+    fn front(&self, class: SizeClass) -> &Front {
+        // SAFETY: a class's number is below COUNT.
+        unsafe { self.fronts.get_unchecked(class.index()) }
+    }
+
+    /// A block from the front; null if that is empty, and `refill` has to be asked.
+    #[inline(always)]
+    pub(crate) fn pop(&self, class: SizeClass) -> *mut u8 {
+        self.front(class).pop().cast()
+    }
+
+    /// Puts a block into the front; false if `spill` has to be called.
+    ///
+    /// # Safety
+    /// The caller gives up `block`, a block of ours of class `class`.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) unsafe fn push(&self, class: SizeClass, block: *mut u8) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.front(class).push(block.cast()) }
+    }
+
+    /// Whether the thread has yet to be enlisted or made a guest.
+    pub(crate) fn is_new(&self) -> bool {
+        self.state.get() == State::New
+    }
+
+    /// Gives the thread its place in the registry; without memory for one, or where
+    /// `willing` is false, it is a guest.
+    pub(crate) fn enlist(&self, shared: &Shared, willing: bool) {
+        debug_assert!(self.is_new());
+        let member = if willing {
+            shared.registry.enlist()
+        } else {
+            None
+        };
+        match member {
+            Some((id, member)) => {
+                self.id.set(id);
+                self.member.set(Some(member));
+                self.state.set(State::Live);
+                for class in SizeClass::all() {
+                    self.front(class).open(class.front_capacity());
+                }
+            }
+            None => self.state.set(State::Guest),
+        }
+    }
+
+    /// A block for a thread whose front is empty; null if memory has run out.
+    pub(crate) fn refill(&self, shared: &Shared, class: SizeClass) -> *mut u8 {
+        let front = self.front(class);
+        if self.state.get() != State::Live {
+            let taken = shared.commons.borrow(&shared.arenas, class, 1);
+            return taken.map_or(core::ptr::null_mut(), |taken| taken.first.cast());
+        }
+        let taken = front.take_older().or_else(|| {
+            let fetched = self.fetch(shared, class)?;
+            let bytes = fetched.len as usize * class.block_size();
+            self.given.set(self.given.get().saturating_sub(bytes));
+            Some(fetched)
+        });
+        let Some(taken) = taken else {
+            return core::ptr::null_mut();
+        };
+        let block = front.load(taken, self.front_capacity(class));
+        self.note_cached(class);
+        block.cast()
+    }
+
+    /// Tells the registry how many blocks the front has.
+    fn note_cached(&self, class: SizeClass) {
+        if let Some(member) = self.member.get() {
+            member.set_cached(class, self.front(class).len());
+        }
+    }
+
+    /// How long a front's list may become.
+    fn front_capacity(&self, class: SizeClass) -> u32 {
+        if self.is_shrinking() {
+            class.front_capacity().min(SHORT_FRONT)
+        } else {
+            class.front_capacity()
+        }
+    }
+
+    fn is_shrinking(&self) -> bool {
+        self.given.get() > SHRINKING_BYTES
+    }
+
+    /// Free blocks from where they cost least.
+    fn fetch(&self, shared: &Shared, class: SizeClass) -> Option<Taken> {
+        self.collect_mail(shared);
+        let front = self.front(class);
+        while let Some(pool) = front.pools.first() {
+            if let Some(taken) = take_or_carve(pool, class) {
+                return Some(taken);
+            }
+            if !pool.collect() {
+                used_to_full(front, pool);
+            }
+        }
+        let step = BORROW_FIRST.max(class.block_size()) << front.appetite.get();
+        if step <= BORROW_LAST {
+            front.appetite.set(front.appetite.get() + 1);
+            let most = (step / class.block_size()) as u32;
+            return shared.commons.borrow(&shared.arenas, class, most);
+        }
+        let pool = self.own_another(shared, class)?;
+        take_or_carve(pool, class)
+    }
+
+    /// A pool with room that this heap did not own until now.
+    fn own_another(&self, shared: &Shared, class: SizeClass) -> Option<Held> {
+        let mailbox = self.member.get()?.mailbox();
+        let pool = match shared.commons.adopt(class, self.id.get(), mailbox) {
+            Some(pool) => pool,
+            None => {
+                let pool = shared.arenas.take_pool(class)?;
+                pool.set_owner(self.id.get(), mailbox);
+                pool.pool().remote.make_owned();
+                pool
+            }
+        };
+        self.front(class).pools.push(pool);
+        Some(pool)
+    }
+
+    /// Takes in the full pools that came back with room.
+    fn collect_mail(&self, shared: &Shared) {
+        let Some(mailbox) = self.member.get().map(Member::mailbox) else {
+            return;
+        };
+        if mailbox.is_empty() {
+            return;
+        }
+        for pool in mailbox.take() {
+            // The mailbox may have been another thread's, and the pool too.
+            pool.set_owner(self.id.get(), mailbox);
+            pool.collect();
+            if pool.is_empty() {
+                shared.arenas.release_pool(pool);
+            } else {
+                self.front(pool.pool().class()).pools.push(pool);
+            }
+        }
+    }
+
+    /// Gives blocks of an overfull front back, and leaves it with room.
+    pub(crate) fn spill(&self, shared: &Shared, class: SizeClass) {
+        let front = self.front(class);
+        if self.state.get() != State::Live {
+            for list in front.close() {
+                self.give_back(shared, class, list);
+            }
+        } else if let Some(older) = front.rotate(self.front_capacity(class)) {
+            self.give_back(shared, class, older.first);
+            self.count_given(shared, older.len as usize * class.block_size());
+        }
+        self.note_cached(class);
+    }
+
+    /// Counts bytes given back; empties all fronts when the thread starts to shrink,
+    /// and again each time it has shrunk as much.
+    fn count_given(&self, shared: &Shared, bytes: usize) {
+        let before = self.given.get();
+        let after = before + bytes;
+        self.given.set(after);
+        if before <= SHRINKING_BYTES && after > SHRINKING_BYTES || after > 2 * SHRINKING_BYTES {
+            self.given.set(SHRINKING_BYTES + 1);
+            SizeClass::all().for_each(|class| self.empty_front(shared, class));
+        }
+    }
+
+    /// Gives a list of free blocks back to their pools, run by run: neighbours in
+    /// the list often lie in one pool.
+    fn give_back(&self, shared: &Shared, class: SizeClass, list: *mut Block) {
+        let pool_mask = !(class.pool_size() - 1);
+        let mut block = list;
+        while !block.is_null() {
+            let mut chain = Chain::one(block);
+            // SAFETY: the list's blocks are the thread's.
+            let mut next = unsafe { Block::next(block) };
+            while !next.is_null() && (next.addr() ^ block.addr()) & pool_mask == 0 {
+                chain.last = next;
+                chain.len += 1;
+                // SAFETY: as above.
+                next = unsafe { Block::next(next) };
+            }
+            // SAFETY: a block of ours, of this class.
+            let pool = unsafe { region::pool_of(block.addr(), class) };
+            if pool.is_owned_by(self.id.get()) {
+                self.free_local(shared, class, pool, chain);
+            } else {
+                free_remote(shared, pool, chain);
+            }
+            block = next;
+        }
+    }
+
+    /// Frees blocks of a pool of this heap's.
+    fn free_local(&self, shared: &Shared, class: SizeClass, pool: &'static Pool, chain: Chain) {
+        // SAFETY: this heap owns it; if it is on its way to the mailbox, whoever
+        // brings it touches its link alone, which is not touched here.
+        let pool = unsafe { Held::new(pool) };
+        // SAFETY: the chain is of this pool, and the thread's.
+        unsafe { pool.put(chain) };
+        let front = self.front(class);
+        if !pool.is_listed() {
+            if !pool.pool().remote.reopen() {
+                // On its way to the mailbox, with a block to collect: not empty.
+                return;
+            }
+            front.pools.push(pool);
+        }
+        if pool.is_empty() {
+            front.pools.remove(pool);
+            shared.arenas.release_pool(pool);
+        }
+    }
+
+    /// Gives back all free blocks the thread has, and every pool that is empty then.
+    pub(crate) fn flush(&self, shared: &Shared) {
+        self.collect_mail(shared);
+        for class in SizeClass::all() {
+            self.empty_front(shared, class);
+            let pools = &self.front(class).pools;
+            let mut next = pools.first();
+            while let Some(pool) = next {
+                next = pools.after(pool);
+                if pool.collect() && pool.is_empty() {
+                    pools.remove(pool);
+                    shared.arenas.release_pool(pool);
+                }
+            }
+        }
+    }
+
+    /// Gives back the free blocks of a class that the thread has.
+    fn empty_front(&self, shared: &Shared, class: SizeClass) {
+        let front = self.front(class);
+        for list in front.close() {
+            self.give_back(shared, class, list);
+        }
+        if self.state.get() == State::Live {
+            front.open(self.front_capacity(class));
+        }
+        self.note_cached(class);
+    }
+
+    /// The thread exits: its blocks go home, its pools to the commons. What it does
+    /// with memory afterwards, it does as a guest.
+    pub(crate) fn exit(&self, shared: &Shared) {
+        let Some(member) = self.member.get() else {
+            return;
+        };
+        self.flush(shared);
+        for class in SizeClass::all() {
+            self.front(class).close();
+        }
+        // Pools that come too late for the mailbox go to the commons by the hand of
+        // whoever brings them.
+        for pool in member.mailbox().close() {
+            shared.commons.take_in(&shared.arenas, pool);
+        }
+        for class in SizeClass::all() {
+            let pools = &self.front(class).pools;
+            while let Some(pool) = pools.first() {
+                pools.remove(pool);
+                shared.commons.take_in(&shared.arenas, pool);
+            }
+        }
+        self.state.set(State::Guest);
+        self.id.set(0);
+        self.member.set(None);
+        shared.registry.retire(member);
+    }
+}
+
+/// Blocks of a pool, those that were out before first: they are warm. Of a pool of the
+/// smallest size all of these; of a larger one no more than fit a front.
+fn take_or_carve(pool: Held, class: SizeClass) -> Option<Taken> {
+    let free = if class.pool_size() == POOL_SIZE {
+        pool.take_free()
+    } else {
+        pool.take_free_up_to(class.front_capacity())
+    };
+    let most = (CARVE_BYTES / class.block_size()).max(1) as u32;
+    free.or_else(|| pool.carve(most))
+}
+
+/// Takes a pool without a free block off its list, unless one comes back meanwhile.
+fn used_to_full(front: &Front, pool: Held) {
+    front.pools.remove(pool);
+    if !pool.pool().remote.try_full() {
+        front.pools.push(pool);
+    }
+}
+
+/// Frees blocks of a pool that another heap owns, or none.
+fn free_remote(shared: &Shared, pool: &'static Pool, chain: Chain) {
+    loop {
+        // SAFETY: the chain is of this pool, and the thread's.
+        match unsafe { pool.remote.push(pool.base(), chain) } {
+            Pushed::Queued => return,
+            Pushed::First => {
+                // SAFETY: the push that leaves `FULL` holds the pool.
+                let pool = unsafe { Held::new(pool) };
+                // SAFETY: a full pool's owner had a mailbox; they are never freed.
+                let home = unsafe { &*pool.home() };
+                if home.post(pool).is_err() {
+                    pool.recount();
+                    shared.commons.take_in(&shared.arenas, pool);
+                }
+                return;
+            }
+            Pushed::Common => {
+                // SAFETY: as for the push.
+                if unsafe { shared.commons.free(&shared.arenas, pool, chain) } {
+                    return;
+                }
+                // Adopted since: there is an owner to push to.
+            }
+        }
+    }
+}
+
+#[cfg(loom)]
+impl Heap {
+    /// Asks that the front has the blocks it counts.
+    pub(crate) fn assert_front_counted(&self, class: SizeClass) {
+        let front = self.front(class);
+        assert_eq!(front.blocks().count(), front.len() as usize);
+    }
+}
+
+#[cfg(not(loom))]
+mod inspect {
+    //! What statistics and checks look at.
+
+    use super::{Block, Heap, Member, SizeClass, State};
+    use crate::pool::Held;
+
+    impl Heap {
+        /// The thread's record, if it is enlisted.
+        pub(crate) fn member(&self) -> Option<&'static Member> {
+            self.member.get()
+        }
+
+        /// Whether the thread is enlisted.
+        pub(crate) fn is_live(&self) -> bool {
+            self.state.get() == State::Live
+        }
+
+        /// The free blocks at hand of a class.
+        pub(crate) fn blocks(&self, class: SizeClass) -> impl Iterator<Item = *mut Block> {
+            self.front(class).blocks()
+        }
+
+        /// The number of them that the front's counters give.
+        pub(crate) fn blocks_counted(&self, class: SizeClass) -> u32 {
+            self.front(class).len()
+        }
+
+        /// The pools of a class that the thread owns and knows to have room.
+        pub(crate) fn pools(&self, class: SizeClass) -> impl Iterator<Item = Held> {
+            self.front(class).pools.iter()
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Memory from the system and back: the only system calls of the allocator.
+//!
+//! | call | does | fails |
+//! |---|---|---|
+//! | [`map`], [`map_aligned`] | zeroed memory | `None` |
+//! | [`remap`] | grows, shrinks or moves a mapping | `None`, the mapping is as before |
+//! | [`discard`] | gives memory back, keeps the addresses, which read zero | false |
+//! | [`unmap`] | gives memory and addresses back | false |
+//!
+//! Under loom the memory comes from the process's own heap (`fake`).
+
+#[cfg(loom)]
+mod fake;
+#[cfg(not(loom))]
+mod mmap;
+
+#[cfg(loom)]
+pub(crate) use fake::*;
+#[cfg(not(loom))]
+pub(crate) use mmap::*;

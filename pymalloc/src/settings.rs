@@ -1,0 +1,105 @@
+//! The environment variables, read when the program is loaded.
+//!
+//! | variable | values | default | does |
+//! |---|---|---|---|
+//! | `PYMALLOC_STATS` | `0`, `1` | `0` | prints [`stats`](crate::stats) to standard error when the process exits (CPython `PYTHONMALLOCSTATS`) |
+//! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` multiply by 1024 | `4m` | how much of freed large blocks stays mapped for reuse |
+//!
+//! A value that is none of these gives one line on standard error, and the default.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicUsize};
+
+use crate::config::LARGE_CACHE_BYTES;
+use crate::os;
+use crate::stderr::Stderr;
+
+/// Reads the variables. Called once, as early as there is code to call it: later, the
+/// program may be changing its environment in another thread.
+pub(crate) fn read_all() {
+    let stats = read(c"PYMALLOC_STATS", "0 or 1", "0", |value| match value {
+        b"" | b"0" => Some(false),
+        b"1" => Some(true),
+        _ => None,
+    });
+    // ORDERING: Relaxed, here and below; each variable stands for itself.
+    PRINTS_STATS.store(stats.unwrap_or(false), Relaxed);
+    let allowed = "a number of bytes such as 0, 65536, 512k, 16m or 1g";
+    let cache = read(c"PYMALLOC_LARGE_CACHE", allowed, "4m", parse_bytes);
+    LARGE_CACHE.store(cache.unwrap_or(LARGE_CACHE_BYTES), Relaxed);
+}
+
+static PRINTS_STATS: AtomicBool = AtomicBool::new(false);
+static LARGE_CACHE: AtomicUsize = AtomicUsize::new(LARGE_CACHE_BYTES);
+
+/// Whether the table is to be printed at exit.
+pub(crate) fn prints_stats() -> bool {
+    PRINTS_STATS.load(Relaxed)
+}
+
+/// How many bytes of freed large blocks stay mapped.
+pub(crate) fn large_cache_bytes() -> usize {
+    LARGE_CACHE.load(Relaxed)
+}
+
+/// The value of a variable; `None`, and a line on standard error, if it is not
+/// `allowed`; `None` if it is not set.
+fn read<T>(
+    name: &CStr,
+    allowed: &str,
+    default: &str,
+    parse: impl FnOnce(&[u8]) -> Option<T>,
+) -> Option<T> {
+    let value = os::env(name)?;
+    let parsed = parse(value);
+    if parsed.is_none() {
+        let name = name.to_str().unwrap_or_default();
+        // Errors of standard error cannot be reported.
+        let _ = writeln!(
+            Stderr::new(),
+            "pymalloc: {name}={} is not {allowed}; using {default}",
+            value.escape_ascii()
+        );
+    }
+    parsed
+}
+
+fn parse_bytes(value: &[u8]) -> Option<usize> {
+    let (digits, shift) = match value.split_last()? {
+        (b'k' | b'K', digits) => (digits, 10),
+        (b'm' | b'M', digits) => (digits, 20),
+        (b'g' | b'G', digits) => (digits, 30),
+        _ => (value, 0),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: usize = str::from_utf8(digits).ok()?.parse().ok()?;
+    number.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_documented() {
+        let cases: [(&[u8], Option<usize>); 10] = [
+            (b"0", Some(0)),
+            (b"65536", Some(65536)),
+            (b"512k", Some(512 << 10)),
+            (b"16M", Some(16 << 20)),
+            (b"1g", Some(1 << 30)),
+            (b"", None),
+            (b"m", None),
+            (b"-1", None),
+            (b"+1", None),
+            (b"99999999999999999999g", None),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(parse_bytes(text), bytes, "{}", text.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What all threads share: each part behind locks of its own.
+//!
+//! Lock order, each before the ones after it; no path takes two of a row:
+//! registry, shelves of the commons (by class), arenas, large blocks.
+
+use crate::arena_list::Arenas;
+use crate::commons::Commons;
+#[cfg(not(loom))]
+use crate::large::Large;
+use crate::registry::Registry;
+
+/// The allocator's state outside the threads.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) registry: Registry,
+    pub(crate) commons: Commons,
+    pub(crate) arenas: Arenas,
+    #[cfg(not(loom))]
+    pub(crate) large: Large,
+}
+
+impl Shared {
+    crate::sync::const_fn! {
+        /// Nothing mapped, nobody enlisted.
+        pub(crate) fn new() -> Self {
+            Self {
+                registry: Registry::new(),
+                commons: Commons::new(),
+                arenas: Arenas::new(),
+                #[cfg(not(loom))]
+                large: Large::new(),
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What several test binaries share: one test at a time where counts are
+//! compared, child processes, and the process's own memory.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "every test binary includes the whole module and uses a part of it"
+)]
+
+mod child;
+
+use std::any::Any;
+use std::sync::{Mutex, PoisonError};
+
+pub(crate) use child::{Child, in_child};
+use proptest::test_runner::Config;
+
+/// Runs a test's body while no other test of this binary runs, on a thread of
+/// its own that has ended, heap and all, before the next body starts: so the
+/// counts of the whole process are the body's to compare.
+pub(crate) fn alone<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // A test that failed says so itself; the others still mean something.
+    let _guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = std::thread::current().name().map(str::to_owned);
+    let outcome = std::thread::scope(|scope| {
+        // A panic names the test.
+        let named = std::thread::Builder::new().name(name.unwrap_or_default());
+        named.spawn_scoped(scope, body).expect("a thread").join()
+    });
+    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// `count` cases, unless `PROPTEST_CASES` says otherwise.
+pub(crate) fn cases(count: u32) -> Config {
+    let from_environment = Config::default();
+    Config {
+        cases: if std::env::var_os("PROPTEST_CASES").is_some() {
+            from_environment.cases
+        } else {
+            count
+        },
+        // A failure prints its smallest sequence: that goes into a test.
+        failure_persistence: None,
+        ..from_environment
+    }
+}
+
+/// The heap walker finds nothing to report.
+#[track_caller]
+pub(crate) fn assert_heap_is_sound() {
+    if let Err(error) = pymalloc::verify_heap() {
+        panic!("verify_heap: {error:?}");
+    }
+}
+
+/// Bytes in live blocks, large ones included.
+pub(crate) fn bytes_in_use() -> usize {
+    let stats = pymalloc::stats();
+    stats.bytes_in_use + stats.bytes_large
+}
+
+/// Whether every byte is `value`; by two comparisons, quick in a debug build too.
+pub(crate) fn are_all(bytes: &[u8], value: u8) -> bool {
+    bytes.is_empty() || (bytes[0] == value && bytes[1..] == bytes[..bytes.len() - 1])
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => text,
+        (None, None) => "a panic without text",
+    }
+}
+
+/// Bytes of this process in physical memory.
+pub(crate) fn resident_bytes() -> usize {
+    pages_of_statm(1)
+}
+
+/// Bytes of this process's address space.
+pub(crate) fn mapped_bytes() -> usize {
+    pages_of_statm(0)
+}
+
+fn pages_of_statm(field: usize) -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux has /proc");
+    let pages = statm.split_whitespace().nth(field).expect("seven fields");
+    // SAFETY: the call has no preconditions.
+    let page_size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages.parse::<usize>().expect("a number") * page_size as usize
+}
+
+/// A small generator for choices that need no shrinking (xorshift64*).
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// A generator; equal seeds give equal sequences.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// A number below `limit`.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
+    }
+
+    /// A request size: mostly small, sometimes of another tier.
+    pub(crate) fn size(&mut self) -> usize {
+        match self.below(64) {
+            0 => 65_537 + self.below(200_000),
+            1..=6 => 513 + self.below(65_024),
+            _ => 1 + self.below(512),
+        }
+    }
+}
