@@ -44,7 +44,9 @@ use crate::weak::Weak;
 /// aborted with a message, as `Rc` aborts.
 pub struct Gc<T: ?Sized> {
     object: NonNull<GcBox<T>>,
-    owns: PhantomData<GcBox<T>>,
+    /// Invariant in `T`: a handle of a supertype could write what another of
+    /// the type that `AnyGc::downcast` compares must not read.
+    invariant: PhantomData<*mut GcBox<T>>,
 }
 
 impl<T: Trace> Gc<T> {
@@ -136,7 +138,8 @@ impl<T: Trace> Gc<T> {
 
 impl<T: Trace + Clone> Gc<T> {
     /// A `&mut` to the value, which is cloned into a new object first if there
-    /// are other handles, weak ones included.
+    /// are other handles, weak ones included, or if a collection is looking at
+    /// the object, as for [`get_mut`](Gc::get_mut).
     ///
     /// ```
     /// use cyclegc::Gc;
@@ -147,10 +150,14 @@ impl<T: Trace + Clone> Gc<T> {
     /// assert_eq!((*mine, *theirs), (2, 1));
     /// ```
     pub fn make_mut(this: &mut Gc<T>) -> &mut T {
-        if !Gc::is_unique(this) {
-            *this = Gc::new((**this).clone());
+        while !Gc::is_unique(this) {
+            let copy = Gc::new((**this).clone());
+            // Dropping the old handle may run any code, which must not find
+            // the copy through `objects`.
+            copy.head().set(MUT_TAKEN);
+            drop(std::mem::replace(this, copy));
         }
-        // SAFETY: the handle is the only one.
+        // SAFETY: just tested.
         unsafe { Gc::unique_mut(this) }
     }
 }
@@ -161,7 +168,7 @@ impl<T: ?Sized> Gc<T> {
     pub(crate) fn from_box(object: NonNull<GcBox<T>>) -> Gc<T> {
         Gc {
             object,
-            owns: PhantomData,
+            invariant: PhantomData,
         }
     }
 
@@ -270,6 +277,9 @@ impl<T: ?Sized> Gc<T> {
     /// [`objects`](crate::objects) does not list the object until it has been
     /// cloned, because the `&mut` may still exist.
     ///
+    /// `None` also while a collection looks at the object: in a finalizer, a
+    /// weak reference's callback or a panic hook that runs during one.
+    ///
     /// ```
     /// use cyclegc::Gc;
     ///
@@ -321,17 +331,18 @@ impl<T: ?Sized> Gc<T> {
     #[inline]
     fn is_unique(this: &Gc<T>) -> bool {
         let head = this.head();
-        head.count() == 1 && head.weak() == 1
+        // A collection traces and finalizes its candidates whoever holds them.
+        head.count() == 1 && head.weak() == 1 && !head.has(COLLECTING)
     }
 
     /// # Safety
     ///
-    /// `this` is the only handle, weak or strong.
+    /// [`is_unique`](Self::is_unique).
     #[inline]
     unsafe fn unique_mut(this: &mut Gc<T>) -> &mut T {
         let head = this.head();
         if head.has(TRACKED) {
-            if head.has(SUSPECT) && !head.has(COLLECTING) {
+            if head.has(SUSPECT) {
                 // The collector must not come here while the `&mut` exists: it
                 // starts from suspects and follows handles, and the only
                 // handle is borrowed.
@@ -354,9 +365,10 @@ impl<T: ?Sized> Gc<T> {
     /// `coerce` does nothing but an unsizing coercion.
     #[doc(hidden)]
     #[must_use]
-    pub unsafe fn coerce_with<U: ?Sized>(this: Gc<T>, coerce: fn(*const T) -> *const U) -> Gc<U> {
+    pub unsafe fn coerce_with<U: ?Sized>(this: Gc<T>, coerce: fn(*mut T) -> *mut U) -> Gc<U> {
         // The address is the box's, which an unsizing coercion does not read.
-        let object = coerce(this.into_box().as_ptr() as *const T) as *mut GcBox<U>;
+        // `*mut`, so that a subtype is not coerced.
+        let object = coerce(this.into_box().as_ptr() as *mut T) as *mut GcBox<U>;
         // SAFETY: the coercion kept the address, which is not null.
         Gc::from_box(unsafe { NonNull::new_unchecked(object) })
     }

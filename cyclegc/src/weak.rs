@@ -1,6 +1,7 @@
 //! `Weak<T>`: a handle that does not keep its object alive.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 use crate::edge::EdgeTracer;
@@ -32,6 +33,8 @@ use crate::weak_cell::WeakCell;
 pub struct Weak<T: ?Sized> {
     object: NonNull<GcBox<T>>,
     cell: Option<Gc<WeakCell>>,
+    /// As in [`Gc`].
+    invariant: PhantomData<*mut GcBox<T>>,
 }
 
 impl<T> Weak<T> {
@@ -47,6 +50,7 @@ impl<T> Weak<T> {
             // SAFETY: the address is not null.
             object: unsafe { NonNull::new_unchecked(nowhere) },
             cell: None,
+            invariant: PhantomData,
         }
     }
 }
@@ -54,7 +58,11 @@ impl<T> Weak<T> {
 impl<T: ?Sized> Weak<T> {
     /// Takes over one weak count of the box.
     pub(crate) fn from_box(object: NonNull<GcBox<T>>) -> Weak<T> {
-        Weak { object, cell: None }
+        Weak {
+            object,
+            cell: None,
+            invariant: PhantomData,
+        }
     }
 
     pub(crate) fn to(gc: &Gc<T>) -> Weak<T> {
@@ -66,6 +74,7 @@ impl<T: ?Sized> Weak<T> {
         Weak {
             object: gc.as_box(),
             cell,
+            invariant: PhantomData,
         }
     }
 
@@ -102,6 +111,7 @@ impl<T: ?Sized> Weak<T> {
         Weak {
             object: gc.as_box(),
             cell: Some(cell),
+            invariant: PhantomData,
         }
     }
 
@@ -189,6 +199,7 @@ impl<T: ?Sized> Clone for Weak<T> {
         Weak {
             object: self.object,
             cell: self.cell.clone(),
+            invariant: PhantomData,
         }
     }
 }
