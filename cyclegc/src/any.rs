@@ -46,6 +46,15 @@ impl AnyGc {
         AnyGc { object }
     }
 
+    /// Takes over one handle that the count of `object` includes.
+    ///
+    /// # Safety
+    ///
+    /// The object's value is alive, and the handle is nobody else's.
+    pub(crate) unsafe fn adopt(object: NonNull<Header>) -> AnyGc {
+        AnyGc { object }
+    }
+
     #[inline]
     pub(crate) fn header(&self) -> NonNull<Header> {
         self.object

@@ -33,10 +33,12 @@
 //!
 //! 1. While `trace` runs, no code of a user runs but `trace` itself (contract
 //!    of `Trace`, 3). If it panics, the panic hook may run anything: the
-//!    traversal starts again without that object.
+//!    traversal starts again without that object's edges. What the hook
+//!    dropped a handle of is a candidate still, and a suspect from then on.
 //! 2. No `&mut` to a candidate's value exists. `get_mut` acquits a suspect and
 //!    needs its only handle, mutably borrowed, so no edge to the object can be
-//!    seen: the handle is on the stack or in a cell that is borrowed.
+//!    seen: the handle is on the stack or in a cell that is borrowed. And it
+//!    gives none to an object that is `COLLECTING`.
 //! 3. `refs`, `edges` and `starts` are indexed as `candidates`; the edges of
 //!    candidate `i` are `edges[starts[i]..starts[i + 1]]`.
 //!
@@ -49,6 +51,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::time::Instant;
 
+use crate::any::AnyGc;
 use crate::debug::{self, DebugFlags};
 use crate::delete;
 use crate::generation::Generation;
@@ -91,6 +94,7 @@ pub(crate) struct Scratch {
 /// An object whose `trace` panicked.
 struct TracePanic {
     index: usize,
+    held: AnyGc,
     payload: Box<dyn Any + Send>,
 }
 
@@ -109,7 +113,10 @@ pub(crate) fn collect(state: &State, generation: Generation) -> CollectStats {
     if debug.contains(DebugFlags::STATS) {
         debug::print_start(state, generation);
     }
-    let mut stats = run(state, generation, debug);
+    // What a user wrote is caught where it is called. Should anything else
+    // panic, candidates would stay `COLLECTING` with indices of no array.
+    let mut stats = catch_unwind(AssertUnwindSafe(|| run(state, generation, debug)))
+        .unwrap_or_else(|_| debug::abort(format_args!("a panic came out of a collection")));
     stats.duration = started.elapsed();
     if debug.contains(DebugFlags::STATS) {
         debug::print_end(&stats);
@@ -132,12 +139,9 @@ fn run(state: &State, generation: Generation, debug: DebugFlags) -> CollectStats
     for suspects in &state.suspects[..=generation.index()] {
         suspects.drain_to(&mut scratch.candidates);
     }
-    let suspect_count = scratch.candidates.len();
     let oldest_birth = state.epochs.oldest_birth(generation);
-    scratch.deduce(Some(oldest_birth), &mut panics);
+    let suspect_count = scratch.deduce(Some(oldest_birth), &mut panics);
     let candidate_count = scratch.candidates.len();
-    // Suspects that died while a panic hook ran are gone from the front.
-    let suspect_count = suspect_count.min(candidate_count);
     let unreachable = scratch.promote(state, generation, suspect_count);
     if debug.contains(DebugFlags::COLLECTABLE) {
         debug::print_objects("collectable", &unreachable.objects);
@@ -153,7 +157,7 @@ fn run(state: &State, generation: Generation, debug: DebugFlags) -> CollectStats
     let uncollectable = panics.len();
     for (type_name, payload) in panics {
         if debug.contains(DebugFlags::UNCOLLECTABLE) {
-            eprintln!("gc: uncollectable <{type_name}>");
+            debug::print(format_args!("gc: uncollectable <{type_name}>"));
         }
         unraisable::report(UnraisablePlace::Trace, type_name, payload);
     }
@@ -221,7 +225,10 @@ impl Scratch {
     /// `self.candidates` holds the first candidates, tracked and alive. With
     /// `oldest_birth`, what they reach in that epoch and later becomes a
     /// candidate too; without, edges that leave the candidates are ignored.
-    pub(crate) fn deduce(&mut self, oldest_birth: Option<u32>, panics: &mut TracePanics) {
+    ///
+    /// Returns how many of the first candidates are suspects: those given, or,
+    /// after a panic, all that were candidates then.
+    pub(crate) fn deduce(&mut self, oldest_birth: Option<u32>, panics: &mut TracePanics) -> usize {
         let mut given_count = self.candidates.len();
         self.special = false;
         loop {
@@ -232,12 +239,17 @@ impl Scratch {
                     // SAFETY: a candidate's box is allocated.
                     let header = unsafe { self.candidates[panic.index].as_ref() };
                     header.set(OPAQUE);
-                    panics.push(((header.vtable().type_name)(), panic.payload));
-                    given_count = self.start_again(given_count, oldest_birth);
+                    let type_name = header.vtable().type_name;
+                    panics.push((type_name(), panic.payload));
+                    // May end the object, if the panic hook dropped the rest.
+                    unraisable::guarded(UnraisablePlace::Drop, type_name, || drop(panic.held));
+                    self.start_again();
+                    given_count = self.candidates.len();
                 }
             }
         }
         self.mark_reachable();
+        given_count
     }
 
     /// `refs[i] = count` for the first candidates (CPython `update_refs`).
@@ -317,17 +329,24 @@ impl Scratch {
                 // SAFETY: candidates are alive.
                 let header = unsafe { object.as_ref() };
                 if !header.has(OPAQUE) {
-                    let mut tracer = Tracer {
-                        found: &mut self.found,
-                    };
+                    let mut tracer = Tracer::new(&mut self.found);
+                    // A panic hook must not end the value: `trace` is still
+                    // using it, and unwinds.
+                    header.increment();
                     // SAFETY: invariant 2; the value is alive.
                     unsafe { (header.vtable().trace)(object, &mut tracer) };
+                    header.decrement();
                 }
                 self.ends.push(self.found.len());
                 index += 1;
             }
         }));
-        traced.map_err(|payload| TracePanic { index, payload })
+        traced.map_err(|payload| TracePanic {
+            index,
+            // SAFETY: the count includes the handle, see above.
+            held: unsafe { AnyGc::adopt(self.candidates[index]) },
+            payload,
+        })
     }
 
     /// Takes note of one edge; its target may become a candidate.
@@ -400,30 +419,19 @@ impl Scratch {
         }
     }
 
-    /// A `trace` panicked, and any code may have run since: keeps the first
-    /// candidates that are still alive, and lets the others go.
-    fn start_again(&mut self, given_count: usize, oldest_birth: Option<u32>) -> usize {
-        let mut kept = 0;
-        for index in 0..self.candidates.len() {
-            let object = self.candidates[index];
+    /// A `trace` panicked, and any code may have run since: keeps the
+    /// candidates that are still alive.
+    fn start_again(&mut self) {
+        self.candidates.retain(|object| {
             // SAFETY: a candidate's box is allocated.
             let header = unsafe { object.as_ref() };
-            if header.has(DEAD) || header.count() == 0 {
+            let alive = !header.has(DEAD) && header.count() != 0;
+            if !alive {
                 // SAFETY: it leaves the candidates.
-                unsafe { delete::let_go_of_dead(object) };
-            } else if index < given_count {
-                self.candidates[kept] = object;
-                kept += 1;
-            } else {
-                header.clear(COLLECTING);
-                // SAFETY: candidates are tracked. It is found again.
-                unsafe { tracked_head(object) }
-                    .aux
-                    .set(oldest_birth.unwrap_or(0));
+                unsafe { delete::let_go_of_dead(*object) };
             }
-        }
-        self.candidates.truncate(kept);
-        kept
+            alive
+        });
     }
 
     /// Ages the generations, releases the live candidates, and returns the

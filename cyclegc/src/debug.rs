@@ -1,5 +1,7 @@
 //! `DebugFlags` and what they print.
 
+use std::fmt;
+use std::io::{self, Write as _};
 use std::ptr::NonNull;
 
 use bitflags::bitflags;
@@ -36,21 +38,39 @@ bitflags! {
     }
 }
 
+/// Writes a line to standard error. Unlike `eprintln!`, it does not panic when
+/// nobody listens there.
+pub(crate) fn print(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Ends a program that cannot go on.
+#[cold]
+pub(crate) fn abort(reason: fmt::Arguments<'_>) -> ! {
+    print(format_args!("cyclegc: {reason}"));
+    std::process::abort()
+}
+
 pub(crate) fn print_start(state: &State, generation: Generation) {
     let [young, middle, old, permanent] = module::generation_sizes(state);
-    eprintln!("gc: collecting generation {}...", generation.index());
-    eprintln!("gc: objects in each generation: {young} {middle} {old}");
-    eprintln!("gc: objects in permanent generation: {permanent}");
+    let index = generation.index();
+    print(format_args!("gc: collecting generation {index}..."));
+    print(format_args!(
+        "gc: objects in each generation: {young} {middle} {old}"
+    ));
+    print(format_args!(
+        "gc: objects in permanent generation: {permanent}"
+    ));
     debug_assert_eq!(PERMANENT, 3);
 }
 
 pub(crate) fn print_end(stats: &CollectStats) {
-    eprintln!(
+    print(format_args!(
         "gc: done, {} unreachable, {} uncollectable, {:.4}s elapsed",
         stats.collected,
         stats.uncollectable,
         stats.duration.as_secs_f64(),
-    );
+    ));
 }
 
 pub(crate) fn print_objects(what: &str, objects: &[NonNull<Header>]) {
@@ -58,7 +78,7 @@ pub(crate) fn print_objects(what: &str, objects: &[NonNull<Header>]) {
         // SAFETY: the collection's members are alive; no code of a user runs
         // while the handle exists.
         let any = unsafe { AnyGc::share(*object) };
-        eprintln!("gc: {what} {any:?}");
+        print(format_args!("gc: {what} {any:?}"));
         crate::any::forget(any);
     }
 }

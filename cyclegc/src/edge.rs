@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use crate::any::AnyGc;
 use crate::gc::Gc;
 use crate::header::{COUNT_MASK, DEAD, Header};
-use crate::trace::Trace;
+use crate::trace::{NESTING_LIMIT, Trace};
 
 /// A handle that an object owns, and where in the object it is.
 ///
@@ -55,6 +55,8 @@ pub struct EdgeTracer<'a> {
     path: String,
     sink: &'a mut dyn FnMut(&str, NonNull<Header>),
     owned_bytes: usize,
+    /// How many `step` run.
+    depth: u32,
 }
 
 impl std::fmt::Debug for EdgeTracer<'_> {
@@ -71,6 +73,7 @@ impl<'a> EdgeTracer<'a> {
             path: String::new(),
             sink,
             owned_bytes: 0,
+            depth: 0,
         }
     }
 
@@ -124,11 +127,16 @@ impl<'a> EdgeTracer<'a> {
         name: impl FnOnce(&mut String) -> std::fmt::Result,
         value: &T,
     ) {
+        if self.depth >= NESTING_LIMIT {
+            return;
+        }
+        self.depth += 1;
         let before = self.path.len();
         // Writing to a `String` does not fail.
         let _ = name(&mut self.path);
         value.trace_edges(self);
         self.path.truncate(before);
+        self.depth -= 1;
     }
 }
 

@@ -259,8 +259,7 @@ pub(crate) unsafe fn tracked_head<'a>(header: NonNull<Header>) -> &'a TrackedHea
 #[cold]
 #[inline(never)]
 fn count_overflow() -> ! {
-    eprintln!("cyclegc: more than {COUNT_MASK} handles to one object");
-    std::process::abort()
+    crate::debug::abort(format_args!("more than {COUNT_MASK} handles to one object"))
 }
 
 #[cfg(test)]

@@ -309,7 +309,7 @@ pub fn referents(object: impl Into<AnyGc>) -> Vec<AnyGc> {
 
 fn targets(object: &AnyGc) -> Vec<NonNull<Header>> {
     let mut found = Vec::new();
-    let mut tracer = Tracer { found: &mut found };
+    let mut tracer = Tracer::new(&mut found);
     // SAFETY: the handle keeps the value alive, and since it could be had no
     // `&mut` to it exists.
     unsafe { (object.head().vtable().trace)(object.header(), &mut tracer) };

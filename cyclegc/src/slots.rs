@@ -208,8 +208,7 @@ const KEEP_WORDS: usize = 64;
 #[cold]
 #[inline(never)]
 fn too_many() -> ! {
-    eprintln!("cyclegc: more than {} tracked objects", u32::MAX - 1);
-    std::process::abort()
+    crate::debug::abort(format_args!("more than {} tracked objects", u32::MAX - 1))
 }
 
 #[cfg(test)]

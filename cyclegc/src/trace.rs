@@ -62,7 +62,8 @@ use crate::header::Header;
 /// 5. `may_hold_gc` returns `true` if `trace` can ever report an edge.
 ///
 /// Reporting too few edges, or panicking, is safe: what is missed counts as
-/// referenced from outside and stays alive.
+/// referenced from outside and stays alive. So does what lies behind more than
+/// 128 boxes or collections inside each other in one value.
 pub unsafe trait Trace: 'static {
     /// Reports the handles that `self` owns.
     ///
@@ -81,7 +82,7 @@ pub unsafe trait Trace: 'static {
     /// default names edges by their number.
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         let mut found = Vec::new();
-        self.trace(&mut Tracer { found: &mut found });
+        self.trace(&mut Tracer::new(&mut found));
         for (number, target) in found.into_iter().enumerate() {
             tracer.numbered(number, target);
         }
@@ -178,10 +179,39 @@ pub trait Finalize {
 /// ```
 #[derive(Debug)]
 pub struct Tracer<'a> {
-    pub(crate) found: &'a mut Vec<NonNull<Header>>,
+    found: &'a mut Vec<NonNull<Header>>,
+    /// How many `inside` run.
+    depth: u32,
+}
+
+/// Levels of boxes and collections in one value that are looked into: a value
+/// that is nested deeper must not overflow the stack of the collection.
+pub(crate) const NESTING_LIMIT: u32 = 128;
+
+impl<'a> Tracer<'a> {
+    #[inline]
+    pub(crate) fn new(found: &'a mut Vec<NonNull<Header>>) -> Self {
+        Tracer { found, depth: 0 }
+    }
 }
 
 impl Tracer<'_> {
+    /// Runs `trace` for what the value owns elsewhere, unless that is nested
+    /// too deep.
+    ///
+    /// For a pointer or a collection through which a type may contain itself,
+    /// as `Box` and `Vec`. More than 128 levels inside each other are not
+    /// looked into: handles there count as referenced from outside.
+    #[inline]
+    pub fn inside(&mut self, trace: impl FnOnce(&mut Self)) {
+        if self.depth >= NESTING_LIMIT {
+            return;
+        }
+        self.depth += 1;
+        trace(self);
+        self.depth -= 1;
+    }
+
     /// Reports one handle (CPython `Py_VISIT`).
     #[inline]
     pub fn visit<T: ?Sized>(&mut self, gc: &Gc<T>) {

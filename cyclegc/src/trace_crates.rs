@@ -21,7 +21,7 @@ sequence! { [T: Trace, S: 'static] hashbrown::HashSet<T, S>, T, capacity; }
 // SAFETY: each element is owned and asked once.
 unsafe impl<A: smallvec::Array<Item: Trace> + 'static> Trace for smallvec::SmallVec<A> {
     fn trace(&self, tracer: &mut Tracer<'_>) {
-        self.as_slice().trace(tracer);
+        tracer.inside(|tracer| self.as_slice().trace(tracer));
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         if self.spilled() {

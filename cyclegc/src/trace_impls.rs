@@ -172,7 +172,7 @@ unsafe impl<T: Trace, const N: usize> Trace for [T; N] {
 unsafe impl<T: Trace + ?Sized> Trace for Box<T> {
     #[inline]
     fn trace(&self, tracer: &mut Tracer<'_>) {
-        (**self).trace(tracer);
+        tracer.inside(|tracer| (**self).trace(tracer));
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         tracer.owned(size_of_val(&**self));
@@ -186,7 +186,7 @@ unsafe impl<T: Trace + ?Sized> Trace for Box<T> {
 // SAFETY: what the pin owns is asked once.
 unsafe impl<T: Trace + ?Sized> Trace for std::pin::Pin<Box<T>> {
     fn trace(&self, tracer: &mut Tracer<'_>) {
-        (**self).trace(tracer);
+        tracer.inside(|tracer| (**self).trace(tracer));
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         tracer.owned(size_of_val(&**self));
@@ -276,9 +276,11 @@ macro_rules! sequence {
         unsafe impl<$($generics)*> Trace for $type {
             #[inline]
             fn trace(&self, tracer: &mut Tracer<'_>) {
-                for element in self {
-                    element.trace(tracer);
-                }
+                tracer.inside(|tracer| {
+                    for element in self {
+                        element.trace(tracer);
+                    }
+                });
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
                 tracer.owned(self.$capacity() * size_of::<$element>());
@@ -312,10 +314,12 @@ macro_rules! map {
         unsafe impl<K: Trace, V: Trace, $($generics)*> Trace for $type {
             #[inline]
             fn trace(&self, tracer: &mut Tracer<'_>) {
-                for (key, value) in self {
-                    key.trace(tracer);
-                    value.trace(tracer);
-                }
+                tracer.inside(|tracer| {
+                    for (key, value) in self {
+                        key.trace(tracer);
+                        value.trace(tracer);
+                    }
+                });
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
                 tracer.owned(self.$capacity() * size_of::<(K, V)>());

@@ -193,3 +193,61 @@ fn the_size_of_a_long_list_is_computed() {
         assert_eq!(cyclegc::deep_size_of(&head), 100_000 * one);
     });
 }
+
+/// A value of boxes inside each other, however many.
+#[derive(Trace)]
+enum Boxes {
+    End(RefCell<Option<Gc<Boxed>>>),
+    More(Box<Boxes>),
+}
+
+#[derive(Trace)]
+struct Boxed {
+    boxes: RefCell<Boxes>,
+}
+
+fn boxed(depth: usize) -> Gc<Boxed> {
+    let mut boxes = Boxes::End(RefCell::default());
+    for _ in 0..depth {
+        boxes = Boxes::More(Box::new(boxes));
+    }
+    Gc::new(Boxed {
+        boxes: RefCell::new(boxes),
+    })
+}
+
+/// Takes the boxes apart: dropping them recurses, as `Box` does.
+fn take_apart(gc: &Gc<Boxed>) {
+    let mut boxes = gc.boxes.replace(Boxes::End(RefCell::default()));
+    while let Boxes::More(inner) = boxes {
+        boxes = *inner;
+    }
+}
+
+#[test]
+fn boxes_inside_each_other_are_traced_with_little_stack() {
+    on_a_small_stack(|| {
+        let deep = boxed(300_000);
+        drop(deep.clone());
+        assert_eq!(cyclegc::collect().candidates, 1);
+        assert!(cyclegc::referents(&deep).is_empty());
+        assert!(cyclegc::edges(&deep).is_empty());
+        take_apart(&deep);
+    });
+}
+
+#[test]
+fn cycles_through_a_hundred_boxes_are_collected() {
+    let deep = boxed(100);
+    {
+        let boxes = deep.boxes.borrow();
+        let mut at = &*boxes;
+        while let Boxes::More(inner) = at {
+            at = inner;
+        }
+        let Boxes::End(end) = at else { return };
+        *end.borrow_mut() = Some(deep.clone());
+    }
+    drop(deep);
+    assert_eq!(cyclegc::collect().collected, 1);
+}

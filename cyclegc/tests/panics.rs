@@ -11,10 +11,16 @@ use cyclegc::{
 
 thread_local! {
     static CAUGHT: RefCell<Vec<UnraisablePlace>> = const { RefCell::new(Vec::new()) };
+    /// What the panic hook, which is every thread's, does on this thread, once.
+    static ON_PANIC: Cell<Option<fn()>> = const { Cell::new(None) };
 }
 
 fn record() {
-    std::panic::set_hook(Box::new(|_| {}));
+    std::panic::set_hook(Box::new(|_| {
+        if let Some(action) = ON_PANIC.take() {
+            action();
+        }
+    }));
     set_unraisable_hook(Some(|caught| {
         CAUGHT.with_borrow_mut(|all| all.push(caught.place));
     }));
@@ -191,16 +197,11 @@ fn a_panic_hook_may_use_handles_while_a_trace_panics() {
         static SEED: RefCell<Option<Gc<Node>>> = const { RefCell::new(None) };
     }
     record();
-    // Only this thread has a seed; the hook is every thread's.
-    std::panic::set_hook(Box::new(|_| {
-        let seed = SEED
-            .try_with(|seed| seed.try_borrow_mut().ok()?.take())
-            .ok();
-        if let Some(seed) = seed.flatten() {
-            KEPT.with_borrow_mut(|kept| kept.push(seed.clone()));
-            let links = seed.links.take();
-            drop(links);
-        }
+    ON_PANIC.set(Some(|| {
+        let seed = SEED.take().expect("a seed");
+        KEPT.with_borrow_mut(|kept| kept.push(seed.clone()));
+        let links = seed.links.take();
+        drop(links);
     }));
     let drops = Rc::new(Cell::new(0));
     let seed = node(&drops, false);
@@ -225,7 +226,6 @@ fn a_panic_hook_may_use_handles_while_a_trace_panics() {
     let seed = KEPT.with_borrow_mut(Vec::pop).expect("kept by the hook");
     assert!(seed.links.borrow().is_empty());
     assert_usable();
-    record();
     let bad = weak.upgrade().expect("its edges are unknown");
     drop(bad.links.take());
 }
@@ -319,4 +319,39 @@ fn a_closure_of_new_cyclic_that_panics_leaks_nothing() {
     assert!(escaped.take().is_some_and(|weak| weak.upgrade().is_none()));
     assert_eq!(cyclegc::tracked_count(), 0);
     assert_usable();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn debug_prints_nobody_can_read_do_not_stop_a_collection() {
+    if std::env::var_os("FULL").is_some() {
+        let node = node(&Rc::default(), false);
+        node.links.borrow_mut().push((&node).into());
+        let weak = Gc::downgrade(&node);
+        drop(node);
+        cyclegc::set_debug(
+            cyclegc::DebugFlags::STATS
+                | cyclegc::DebugFlags::COLLECTABLE
+                | cyclegc::DebugFlags::UNCOLLECTABLE,
+        );
+        assert_eq!(collect().collected, 1);
+        assert!(!weak.is_alive());
+        return;
+    }
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has it");
+    let status = std::process::Command::new(std::env::current_exe().expect("a path"))
+        .args([
+            "--exact",
+            "debug_prints_nobody_can_read_do_not_stop_a_collection",
+            "--nocapture",
+        ])
+        .env("FULL", "1")
+        .stdout(std::process::Stdio::null())
+        .stderr(full)
+        .status()
+        .expect("it starts");
+    assert!(status.success());
 }
