@@ -1,0 +1,23 @@
+//! What the derive's output uses; not for others.
+
+use std::marker::PhantomData;
+
+use crate::trace::Finalize;
+
+/// Finds out whether `T` implements `Finalize`: its own constant comes before
+/// that of the trait, but exists only if the bound holds.
+#[derive(Debug)]
+pub struct Finalizer<T>(PhantomData<T>);
+
+impl<T: Finalize> Finalizer<T> {
+    /// The type's finalizer.
+    pub const FINALIZER: Option<fn(&T)> = Some(T::finalize);
+}
+
+/// The constant of types without a finalizer.
+pub trait NoFinalizer<T> {
+    /// No finalizer.
+    const FINALIZER: Option<fn(&T)> = None;
+}
+
+impl<T> NoFinalizer<T> for Finalizer<T> {}

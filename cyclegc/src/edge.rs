@@ -1,0 +1,168 @@
+//! Names of edges, for visitors that ask: object graphs, referrers, sizes.
+
+use std::fmt::Write;
+use std::ptr::NonNull;
+
+use crate::any::AnyGc;
+use crate::gc::Gc;
+use crate::header::{COUNT_MASK, DEAD, Header};
+use crate::trace::{NESTING_LIMIT, Trace};
+
+/// A handle that an object owns, and where in the object it is.
+///
+/// ```
+/// use cyclegc::{Gc, Trace};
+///
+/// #[derive(Trace)]
+/// struct Row {
+///     cells: Vec<Gc<u32>>,
+/// }
+///
+/// let row = Gc::new(Row { cells: vec![Gc::new(1), Gc::new(2)] });
+/// let names: Vec<_> = cyclegc::edges(&row).into_iter().map(|e| e.name).collect();
+/// assert_eq!(names, [".cells[0]", ".cells[1]"]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// Path from the object to the handle: `.field`, `[index]`, `["key"]`.
+    pub name: String,
+    /// What the handle refers to.
+    pub target: AnyGc,
+}
+
+/// Receives the edges of an object with their names.
+///
+/// [`Trace::trace_edges`] gets one; the derive writes the calls.
+///
+/// ```
+/// use cyclegc::{EdgeTracer, Gc, Trace, Tracer};
+///
+/// struct Slot(Gc<str>);
+///
+/// // SAFETY: the one owned handle is reported once.
+/// unsafe impl Trace for Slot {
+///     fn trace(&self, tracer: &mut Tracer<'_>) {
+///         self.0.trace(tracer);
+///     }
+///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+///         tracer.field("content", &self.0);
+///     }
+/// }
+///
+/// assert_eq!(cyclegc::edges(&Gc::new(Slot("x".into())))[0].name, ".content");
+/// ```
+pub struct EdgeTracer<'a> {
+    path: String,
+    sink: &'a mut dyn FnMut(&str, NonNull<Header>),
+    owned_bytes: usize,
+    /// How many `step` run.
+    depth: u32,
+}
+
+impl std::fmt::Debug for EdgeTracer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EdgeTracer")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> EdgeTracer<'a> {
+    pub(crate) fn new(sink: &'a mut dyn FnMut(&str, NonNull<Header>)) -> Self {
+        EdgeTracer {
+            path: String::new(),
+            sink,
+            owned_bytes: 0,
+            depth: 0,
+        }
+    }
+
+    /// Reports the edges of a field.
+    pub fn field<T: Trace + ?Sized>(&mut self, name: &str, value: &T) {
+        self.step(|path| write!(path, ".{name}"), value);
+    }
+
+    /// Reports the edges of an element.
+    pub fn index<T: Trace + ?Sized>(&mut self, index: usize, value: &T) {
+        self.step(|path| write!(path, "[{index}]"), value);
+    }
+
+    /// Reports the edges of the value that a map holds for `key`.
+    ///
+    /// `index` names the entry if the key has no text of its own.
+    pub fn key<K: Trace + ?Sized, T: Trace + ?Sized>(&mut self, index: usize, key: &K, value: &T) {
+        match key.edge_key() {
+            Some(key) => self.step(|path| write!(path, "[{key}]"), value),
+            None => self.index(index, value),
+        }
+    }
+
+    /// Counts memory that the object owns besides its own bytes, such as a
+    /// vector's buffer; [`deep_size_of`](crate::deep_size_of) adds it.
+    pub fn owned(&mut self, size_bytes: usize) {
+        self.owned_bytes = self.owned_bytes.saturating_add(size_bytes);
+    }
+
+    /// Reports one handle.
+    pub fn visit<T: ?Sized>(&mut self, gc: &Gc<T>) {
+        (self.sink)(&self.path, gc.header());
+    }
+
+    /// Reports one type-erased handle.
+    pub fn visit_any(&mut self, any: &AnyGc) {
+        (self.sink)(&self.path, any.header());
+    }
+
+    pub(crate) fn numbered(&mut self, number: usize, target: NonNull<Header>) {
+        let name = format!("{}<{number}>", self.path);
+        (self.sink)(&name, target);
+    }
+
+    pub(crate) fn owned_bytes(&self) -> usize {
+        self.owned_bytes
+    }
+
+    fn step<T: Trace + ?Sized>(
+        &mut self,
+        name: impl FnOnce(&mut String) -> std::fmt::Result,
+        value: &T,
+    ) {
+        if self.depth >= NESTING_LIMIT {
+            return;
+        }
+        self.depth += 1;
+        let before = self.path.len();
+        // Writing to a `String` does not fail.
+        let _ = name(&mut self.path);
+        value.trace_edges(self);
+        self.path.truncate(before);
+        self.depth -= 1;
+    }
+}
+
+/// The named edges of a live object and the bytes it owns elsewhere.
+///
+/// # Safety
+///
+/// `object`'s value is alive and no `&mut` to it exists.
+pub(crate) unsafe fn edges_of(object: NonNull<Header>) -> (Vec<Edge>, usize) {
+    let mut edges = Vec::new();
+    let mut sink = |name: &str, target: NonNull<Header>| {
+        // SAFETY: an edge is a handle, so its target is allocated.
+        let header = unsafe { target.as_ref() };
+        if header.raw_count() & COUNT_MASK != 0 && !header.has(DEAD) {
+            edges.push(Edge {
+                name: name.to_owned(),
+                // SAFETY: as above, and the value is alive.
+                target: unsafe { AnyGc::share(target) },
+            });
+        }
+    };
+    let mut tracer = EdgeTracer::new(&mut sink);
+    // SAFETY: the caller's object is allocated.
+    let vtable = unsafe { object.as_ref() }.vtable();
+    // SAFETY: the caller's.
+    unsafe { (vtable.trace_edges)(object, &mut tracer) };
+    let owned_bytes = tracer.owned_bytes();
+    (edges, owned_bytes)
+}

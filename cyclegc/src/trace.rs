@@ -1,0 +1,258 @@
+//! `unsafe trait Trace`: how the collector learns which handles a value holds.
+//!
+//! A value reports its *edges*: every `Gc` that it owns, once for each handle.
+//! The collector compares the edges it finds with the counts, so the rule to
+//! remember is: **reporting too few edges only leaks, reporting too many frees
+//! what is alive.**
+
+use std::ptr::NonNull;
+
+use crate::any::AnyGc;
+use crate::edge::EdgeTracer;
+use crate::gc::Gc;
+use crate::header::Header;
+
+/// A value that can say which [`Gc`] handles it owns.
+///
+/// Use `#[derive(Trace)]`; it is right by construction. CPython calls this
+/// `tp_traverse`.
+///
+/// ```
+/// use std::cell::RefCell;
+/// use cyclegc::{Gc, Trace};
+///
+/// #[derive(Trace)]
+/// struct Node {
+///     name: String,
+///     links: RefCell<Vec<Gc<Node>>>,
+/// }
+///
+/// let node = Gc::new(Node { name: "a".into(), links: RefCell::default() });
+/// node.links.borrow_mut().push(node.clone());
+/// drop(node);
+/// assert_eq!(cyclegc::collect().collected, 1);
+/// ```
+///
+/// A type that implements `Drop` cannot be derived, because its `drop` could
+/// look at neighbours that are already destroyed; implement [`Finalize`]:
+///
+/// ```compile_fail
+/// use cyclegc::{Gc, Trace};
+///
+/// #[derive(Trace)]
+/// struct Noisy(Option<Gc<Noisy>>);
+///
+/// impl Drop for Noisy {
+///     fn drop(&mut self) {}
+/// }
+/// ```
+///
+/// # Safety
+///
+/// An implementation by hand promises:
+///
+/// 1. `trace` reports only handles that the value owns, each at most once for
+///    every handle. Handles behind an `Rc`, a reference or a raw pointer,
+///    which others may report too, are not reported.
+/// 2. While nothing changes the value, `trace` reports the same edges.
+/// 3. `trace` and `trace_edges` create, clone and drop no handle, start no
+///    collection, and change no value that a `Cell` or `RefCell` holds.
+/// 4. The type's `Drop`, if it has one, and those of its fields use no handle
+///    that `trace` reports: its target may be destroyed already.
+/// 5. `may_hold_gc` returns `true` if `trace` can ever report an edge.
+///
+/// Reporting too few edges, or panicking, is safe: what is missed counts as
+/// referenced from outside and stays alive. So does what lies behind more than
+/// 128 boxes or collections inside each other in one value.
+pub unsafe trait Trace: 'static {
+    /// Reports the handles that `self` owns.
+    ///
+    /// Called during collections, once for each candidate and collection.
+    ///
+    /// # Panics
+    ///
+    /// A panic is caught by the collector and reported to
+    /// [`set_unraisable_hook`](crate::set_unraisable_hook); the edges of that
+    /// object count as unknown.
+    fn trace(&self, tracer: &mut Tracer<'_>);
+
+    /// Reports the handles that `self` owns with their names.
+    ///
+    /// Only visitors that ask pay for it: a collection never calls this. The
+    /// default names edges by their number.
+    fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+        let mut found = Vec::new();
+        self.trace(&mut Tracer::new(&mut found));
+        for (number, target) in found.into_iter().enumerate() {
+            tracer.numbered(number, target);
+        }
+    }
+
+    /// Whether values of this type can ever own a handle.
+    ///
+    /// Types that cannot are *untracked*: their objects have a smaller header
+    /// and no collection knows them. `true` is always safe.
+    #[must_use]
+    fn may_hold_gc(depth: TypeDepth) -> bool
+    where
+        Self: Sized,
+    {
+        let _ = depth;
+        true
+    }
+
+    /// The type's finalizer, if it has one.
+    ///
+    /// The derive finds an `impl Finalize` by itself.
+    #[must_use]
+    fn finalizer() -> Option<fn(&Self)>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// How the value is written as a key in the name of an edge.
+    ///
+    /// Strings, integers and the like have one; the default is none.
+    fn edge_key(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Code that runs once before an object dies, with everything still intact.
+///
+/// The finalizer of a member of a garbage cycle runs before any member is
+/// destroyed. It may use all it can reach, and it may *resurrect* objects by
+/// storing handles to them somewhere; a resurrected object is not finalized a
+/// second time. CPython calls this `__del__` (PEP 442).
+///
+/// `#[derive(Trace)]` picks the implementation up; if a generic type's
+/// `Finalize` needs more bounds than its `Trace`, add `#[trace(finalize)]` and
+/// the bounds.
+///
+/// ```
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+/// use cyclegc::{Finalize, Gc, Trace};
+///
+/// #[derive(Trace)]
+/// struct Door {
+///     closed: Rc<Cell<bool>>,
+/// }
+///
+/// impl Finalize for Door {
+///     fn finalize(&self) {
+///         self.closed.set(true);
+///     }
+/// }
+///
+/// let closed = Rc::new(Cell::new(false));
+/// drop(Gc::new(Door { closed: closed.clone() }));
+/// assert!(closed.get());
+/// ```
+///
+/// # Panics
+///
+/// A panic in `finalize` is caught and reported to
+/// [`set_unraisable_hook`](crate::set_unraisable_hook); the object then dies
+/// as if the finalizer had returned.
+pub trait Finalize {
+    /// Runs once, before `self` is destroyed.
+    fn finalize(&self);
+}
+
+/// Receives the edges of an object during a collection.
+///
+/// ```
+/// use cyclegc::{Gc, Trace, Tracer};
+///
+/// struct Pair(Gc<str>, Gc<str>);
+///
+/// // SAFETY: both handles are owned, and each is reported once.
+/// unsafe impl Trace for Pair {
+///     fn trace(&self, tracer: &mut Tracer<'_>) {
+///         tracer.visit(&self.0);
+///         self.1.trace(tracer); // the same
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Tracer<'a> {
+    found: &'a mut Vec<NonNull<Header>>,
+    /// How many `inside` run.
+    depth: u32,
+}
+
+/// Levels of boxes and collections in one value that are looked into: a value
+/// that is nested deeper must not overflow the stack of the collection.
+pub(crate) const NESTING_LIMIT: u32 = 128;
+
+impl<'a> Tracer<'a> {
+    #[inline]
+    pub(crate) fn new(found: &'a mut Vec<NonNull<Header>>) -> Self {
+        Tracer { found, depth: 0 }
+    }
+}
+
+impl Tracer<'_> {
+    /// Runs `trace` for what the value owns elsewhere, unless that is nested
+    /// too deep.
+    ///
+    /// For a pointer or a collection through which a type may contain itself,
+    /// as `Box` and `Vec`. More than 128 levels inside each other are not
+    /// looked into: handles there count as referenced from outside.
+    #[inline]
+    pub fn inside(&mut self, trace: impl FnOnce(&mut Self)) {
+        if self.depth >= NESTING_LIMIT {
+            return;
+        }
+        self.depth += 1;
+        trace(self);
+        self.depth -= 1;
+    }
+
+    /// Reports one handle (CPython `Py_VISIT`).
+    #[inline]
+    pub fn visit<T: ?Sized>(&mut self, gc: &Gc<T>) {
+        self.edge(gc.header());
+    }
+
+    /// Reports one type-erased handle.
+    #[inline]
+    pub fn visit_any(&mut self, any: &AnyGc) {
+        self.edge(any.header());
+    }
+
+    #[inline]
+    fn edge(&mut self, target: NonNull<Header>) {
+        crate::prefetch::header(target);
+        self.found.push(target);
+    }
+}
+
+/// How deep a question about nested types has gone.
+///
+/// A type such as `enum Expr { Add(Box<Expr>, Box<Expr>) }` contains itself;
+/// after a few steps [`Trace::may_hold_gc`] gives up and says `true`.
+///
+/// ```
+/// use cyclegc::{Gc, Trace, TypeDepth};
+///
+/// assert!(!<Vec<u8>>::may_hold_gc(TypeDepth::START));
+/// assert!(<Vec<Gc<u8>>>::may_hold_gc(TypeDepth::START));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct TypeDepth(u8);
+
+impl TypeDepth {
+    /// Nothing was asked yet.
+    pub const START: TypeDepth = TypeDepth(0);
+
+    /// Asks about one more type inside; `true` when this is too deep.
+    #[inline]
+    #[must_use]
+    pub fn inside(self, ask: impl FnOnce(TypeDepth) -> bool) -> bool {
+        self.0 >= 8 || ask(TypeDepth(self.0 + 1))
+    }
+}

@@ -1,0 +1,35 @@
+//! `Trace` for collections of other crates, each behind a feature.
+
+use crate::edge::EdgeTracer;
+use crate::trace::{Trace, Tracer, TypeDepth};
+#[cfg(any(feature = "indexmap", feature = "hashbrown"))]
+use crate::trace_impls::{map, sequence};
+
+#[cfg(feature = "indexmap")]
+map! { [S: 'static] indexmap::IndexMap<K, V, S>, capacity; }
+
+#[cfg(feature = "indexmap")]
+sequence! { [T: Trace, S: 'static] indexmap::IndexSet<T, S>, T, capacity; }
+
+#[cfg(feature = "hashbrown")]
+map! { [S: 'static] hashbrown::HashMap<K, V, S>, capacity; }
+
+#[cfg(feature = "hashbrown")]
+sequence! { [T: Trace, S: 'static] hashbrown::HashSet<T, S>, T, capacity; }
+
+#[cfg(feature = "smallvec")]
+// SAFETY: each element is owned and asked once.
+unsafe impl<A: smallvec::Array<Item: Trace> + 'static> Trace for smallvec::SmallVec<A> {
+    fn trace(&self, tracer: &mut Tracer<'_>) {
+        tracer.inside(|tracer| self.as_slice().trace(tracer));
+    }
+    fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+        if self.spilled() {
+            tracer.owned(self.capacity() * size_of::<A::Item>());
+        }
+        self.as_slice().trace_edges(tracer);
+    }
+    fn may_hold_gc(depth: TypeDepth) -> bool {
+        depth.inside(<A::Item>::may_hold_gc)
+    }
+}
