@@ -92,8 +92,7 @@ impl AnyGc {
     #[must_use]
     pub fn allocation_size(&self) -> usize {
         // SAFETY: a handle keeps its box allocated.
-        let layout = unsafe { (self.head().vtable().layout)(self.object) };
-        layout.layout.size()
+        unsafe { (self.head().vtable().layout)(self.object) }.size()
     }
 
     /// A number that no other live object has (Python's `id`).

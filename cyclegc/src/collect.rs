@@ -55,10 +55,9 @@ use crate::any::AnyGc;
 use crate::debug::{self, DebugFlags};
 use crate::delete;
 use crate::generation::Generation;
-use crate::header::{
-    COLLECTING, DEAD, Header, OPAQUE, SUSPECT, TO_FINALIZE, TRACKED, tracked_head,
-};
+use crate::header::{COLLECTING, DEAD, Header, OPAQUE, SUSPECT, TO_FINALIZE, tracked_head};
 use crate::module::{self, CollectStats, Phase};
+use crate::pool::{NO_INDEX, Pool};
 use crate::prefetch;
 use crate::state::State;
 use crate::trace::Tracer;
@@ -194,6 +193,22 @@ pub(crate) struct Unreachable {
     pub(crate) plain: bool,
 }
 
+/// Makes an object a candidate no more.
+///
+/// # Safety
+///
+/// The object is one, and allocated.
+#[inline]
+pub(crate) unsafe fn leave(object: NonNull<Header>) {
+    // SAFETY: the caller's object is allocated.
+    unsafe { object.as_ref() }.clear(COLLECTING);
+    // SAFETY: as above.
+    let pool = unsafe { Pool::of(object) };
+    // INVARIANT: 5 of `pool.rs`.
+    // SAFETY: candidates are tracked.
+    unsafe { pool.index_of(object) }.set(NO_INDEX);
+}
+
 /// Caught panics of `trace`, with the type's name, to be reported when code of
 /// a user may run again.
 pub(crate) type TracePanics = Vec<(&'static str, Box<dyn Any + Send>)>;
@@ -275,11 +290,12 @@ impl Scratch {
         let index = self.refs.len() as u32;
         // SAFETY: the object is alive: it is a suspect or somebody's edge.
         let header = unsafe { object.as_ref() };
-        // SAFETY: candidates are tracked.
-        let head = unsafe { tracked_head(object) };
-        // INVARIANT: 5 of `header.rs`.
+        // SAFETY: it is allocated.
+        let pool = unsafe { Pool::of(object) };
         header.set(COLLECTING);
-        head.aux.set(index);
+        // INVARIANT: 5 of `pool.rs`.
+        // SAFETY: candidates are tracked.
+        unsafe { pool.index_of(object) }.set(index);
         self.special |= header.weak() != 1 || header.has(TO_FINALIZE);
         self.refs.push(header.count());
         index
@@ -353,27 +369,36 @@ impl Scratch {
     #[inline]
     fn edge(&mut self, target: NonNull<Header>, oldest_birth: Option<u32>) {
         // SAFETY: an edge is a handle, so its target is allocated.
-        let header = unsafe { target.as_ref() };
-        let index = if header.has(COLLECTING) {
-            // SAFETY: candidates are tracked.
-            unsafe { tracked_head(target) }.aux.get()
-        } else {
-            let Some(oldest_birth) = oldest_birth else {
+        let pool = unsafe { Pool::of(target) };
+        if !pool.kind().is_tracked() {
+            return;
+        }
+        // SAFETY: just tested.
+        let mut index = unsafe { pool.index_of(target) }.get();
+        if index == NO_INDEX {
+            let Some(entered) = self.discover(target, oldest_birth) else {
                 return;
             };
-            // A suspect that is no candidate is in an older generation.
-            if header.flags() & (TRACKED | SUSPECT | DEAD) != TRACKED {
-                return;
-            }
-            // SAFETY: just tested.
-            if unsafe { tracked_head(target) }.aux.get() < oldest_birth {
-                return;
-            }
-            self.candidates.push(target);
-            self.enter(target)
-        };
+            index = entered;
+        }
         prefetch::element(&self.refs, index as usize);
         self.edges.push(index);
+    }
+
+    /// An edge leads to what is no candidate: it may become one.
+    fn discover(&mut self, target: NonNull<Header>, oldest_birth: Option<u32>) -> Option<u32> {
+        // SAFETY: an edge is a handle, so its target is allocated.
+        let header = unsafe { target.as_ref() };
+        // A suspect that is no candidate is in an older generation.
+        if header.has(SUSPECT | DEAD) {
+            return None;
+        }
+        // SAFETY: the caller's target is tracked.
+        if unsafe { tracked_head(target) }.aux.get() < oldest_birth? {
+            return None;
+        }
+        self.candidates.push(target);
+        Some(self.enter(target))
     }
 
     /// Marks all that is reachable from candidates with references from
@@ -458,7 +483,9 @@ impl Scratch {
             }
             // SAFETY: candidates are alive.
             let header = unsafe { object.as_ref() };
-            header.clear(COLLECTING | SUSPECT);
+            header.clear(SUSPECT);
+            // SAFETY: it is one.
+            unsafe { leave(object) };
             if index < suspect_count && generation != Generation::Old {
                 // A collection of the next generation may find it dead.
                 // SAFETY: the array that it was in has been emptied.

@@ -19,7 +19,7 @@ use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 
-use crate::gc_box::{BoxLayout, GcBox};
+use crate::gc_box::GcBox;
 use crate::header::{
     COLLECTING, COUNT_MASK, DEAD, HAS_CELLS, Header, SUSPECT, TO_FINALIZE, TRACKED,
 };
@@ -113,7 +113,6 @@ pub(crate) unsafe fn last_drop_of<T: ?Sized>(object: NonNull<GcBox<T>>) {
 /// Frees the box when the value is gone, also if its destructor panics.
 struct End {
     object: NonNull<Header>,
-    layout: BoxLayout,
 }
 
 impl End {
@@ -127,19 +126,11 @@ impl End {
         let erased = object.cast::<Header>();
         let tracked = flags & TRACKED != 0;
         if tracked {
-            // SAFETY: the object is tracked and was registered.
-            state::with(|state| unsafe { state.unregister(erased) });
+            state::with(State::died);
         }
-        // SAFETY: the value is alive, so a reference to the box is valid.
-        let inner = std::alloc::Layout::for_value(unsafe { object.as_ref() });
-        // A fat pointer is a slice's here: `Gc<dyn _>` ends in its vtable.
-        let slice = size_of::<NonNull<GcBox<T>>>() != size_of::<usize>();
         // SAFETY: the caller's object is allocated.
         unsafe { erased.as_ref() }.set(DEAD);
-        End {
-            object: erased,
-            layout: BoxLayout::around(inner, tracked, slice),
-        }
+        End { object: erased }
     }
 }
 
@@ -153,7 +144,7 @@ impl Drop for End {
             header.is_only_the_values() || { !header.has(COLLECTING) && header.weak_decrement() };
         if free {
             // SAFETY: no handle and no weak handle is left.
-            unsafe { self.layout.free(self.object) };
+            state::with(|state| unsafe { state.heap.free(self.object) });
         }
     }
 }

@@ -28,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use crate::any::AnyGc;
-use crate::collect::{Scratch, TracePanics, Unreachable};
+use crate::collect::{Scratch, TracePanics, Unreachable, leave};
 use crate::debug::DebugFlags;
 use crate::gc_box::GcBox;
 use crate::generation::Generation;
@@ -36,7 +36,7 @@ use crate::header::{
     COLLECTING, DEAD, HAS_CELLS, Header, SUSPECT, TO_FINALIZE, WEAK_CUT, tracked_head,
 };
 use crate::prefetch;
-use crate::state::State;
+use crate::state::{self, State};
 use crate::unraisable::{self, UnraisablePlace};
 use crate::weak_cell::{self, Callback, WeakCell};
 
@@ -173,7 +173,7 @@ fn handle_resurrected(
     let next = (generation.index() + 1).min(Generation::Old.index());
     for object in resurrected {
         // SAFETY: invariant 1.
-        unsafe { object.as_ref() }.clear(COLLECTING);
+        unsafe { leave(object) };
         // SAFETY: it is alive and in no array of suspects.
         unsafe { state.add_suspect(object, next) };
     }
@@ -190,7 +190,9 @@ pub(crate) unsafe fn let_go_of_dead(object: NonNull<Header>) {
     // SAFETY: invariant 1: its box is allocated.
     let header = unsafe { object.as_ref() };
     // It is in no array of suspects any more.
-    header.clear(COLLECTING | SUSPECT);
+    header.clear(SUSPECT);
+    // SAFETY: the caller's.
+    unsafe { leave(object) };
     if header.has(DEAD) {
         // SAFETY: its value is gone, and `COLLECTING` left the box to us.
         unsafe { release_box(object) };
@@ -202,7 +204,9 @@ fn save_all(state: &State, dead: &[NonNull<Header>]) {
     for object in dead.iter().copied() {
         // SAFETY: invariant 1.
         let header = unsafe { object.as_ref() };
-        header.clear(COLLECTING | SUSPECT);
+        header.clear(SUSPECT);
+        // SAFETY: invariant 1.
+        unsafe { leave(object) };
         header.set_loud();
         // SAFETY: members are tracked.
         let head = unsafe { tracked_head(object) };
@@ -222,8 +226,7 @@ fn delete_garbage(state: &State, dead: &[NonNull<Header>], late_callbacks: Vec<C
         // INVARIANT: 2 and 3.
         header.set(DEAD);
         header.set_raw_count(header.count() + 1);
-        // SAFETY: members are tracked and registered.
-        unsafe { state.unregister(*object) };
+        state.died();
     }
     run_callbacks(late_callbacks);
 
@@ -251,7 +254,8 @@ fn delete_garbage(state: &State, dead: &[NonNull<Header>], late_callbacks: Vec<C
         prefetch_ahead(dead, index);
         // SAFETY: invariant 1.
         let header = unsafe { object.as_ref() };
-        header.clear(COLLECTING);
+        // SAFETY: invariant 1.
+        unsafe { leave(*object) };
         if header.count() == 1 {
             header.set_raw_count(0);
             // SAFETY: the value is gone and no handle is left.
@@ -271,11 +275,8 @@ unsafe fn release_box(object: NonNull<Header>) {
     // SAFETY: that `weak` keeps the box allocated.
     let header = unsafe { object.as_ref() };
     if header.weak_decrement() {
-        let layout = header.vtable().layout;
-        // SAFETY: the box is allocated.
-        let layout = unsafe { layout(object) };
         // SAFETY: nothing refers to it any more.
-        unsafe { layout.free(object) };
+        state::with(|state| unsafe { state.heap.free(object) });
     }
 }
 

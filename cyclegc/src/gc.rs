@@ -68,7 +68,7 @@ impl<T: Trace> Gc<T> {
         state::with(State::before_new);
         let object = gc_box::new(value, true);
         // SAFETY: the object is tracked and new.
-        state::with(|state| unsafe { state.register(object.cast()) });
+        state::with(|state| unsafe { state.born(object.cast()) });
         Gc::from_box(object)
     }
 
@@ -105,7 +105,7 @@ impl<T: Trace> Gc<T> {
         header.weak_increment();
         if tracked {
             // SAFETY: the object is tracked and new.
-            state::with(|state| unsafe { state.register(object.cast()) });
+            state::with(|state| unsafe { state.born(object.cast()) });
         }
         header.increment();
         Gc::from_box(object)
@@ -400,7 +400,7 @@ impl<T: Trace> Gc<[T]> {
         let object = gc_box::from_vec(values);
         if tracked {
             // SAFETY: the object is tracked and new.
-            state::with(|state| unsafe { state.register(object.cast()) });
+            state::with(|state| unsafe { state.born(object.cast()) });
         }
         Gc::from_box(object)
     }

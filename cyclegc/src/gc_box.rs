@@ -1,17 +1,18 @@
-//! Allocates, describes and frees the box of an object.
+//! Makes and describes the box of an object.
 //!
-//! Owns the layout of `header.rs`'s picture: the only code that computes where
-//! a box starts. An allocation that fails goes to `handle_alloc_error`, as
-//! `Rc`'s does.
+//! Owns the layout of `header.rs`'s picture: the only code that computes what
+//! lies before a header. Blocks come from [`crate::heap`].
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::Layout;
 use std::any::TypeId;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
 use crate::edge::EdgeTracer;
-use crate::header::{Header, LOUD, TO_FINALIZE, TRACKED, TrackedHead, VTable};
+use crate::header::{DEAD, Header, LOUD, TO_FINALIZE, TRACKED, TrackedHead, VTable};
+use crate::heap::BlockLayout;
+use crate::state;
 use crate::trace::{Trace, Tracer, TypeDepth};
 
 /// An object: header and value.
@@ -21,14 +22,6 @@ pub(crate) struct GcBox<T: ?Sized> {
     pub(crate) value: T,
 }
 
-/// The layout of an allocation and where the header lies in it.
-#[derive(Clone, Copy)]
-pub(crate) struct BoxLayout {
-    pub(crate) layout: Layout,
-    /// Bytes before the header.
-    pub(crate) prefix_bytes: usize,
-}
-
 /// Bytes between the start of the allocation and the header.
 #[inline]
 const fn prefix_bytes(tracked: bool, slice: bool, align: usize) -> usize {
@@ -36,46 +29,25 @@ const fn prefix_bytes(tracked: bool, slice: bool, align: usize) -> usize {
     needed.next_multiple_of(align)
 }
 
-impl BoxLayout {
-    /// The allocation around a box whose header and value have `inner`.
-    #[inline]
-    pub(crate) fn around(inner: Layout, tracked: bool, slice: bool) -> Self {
-        let prefix_bytes = prefix_bytes(tracked, slice, inner.align());
-        let size = inner.size() + prefix_bytes;
-        let Ok(layout) = Layout::from_size_align(size, inner.align()) else {
-            too_large()
-        };
-        BoxLayout {
-            layout,
-            prefix_bytes,
-        }
+/// The block for a box whose header and value have `inner`.
+#[inline(always)]
+fn block_around(inner: Layout, tracked: bool, slice: bool) -> BlockLayout {
+    let prefix_bytes = prefix_bytes(tracked, slice, inner.align());
+    let size = inner.size() + prefix_bytes;
+    let Ok(layout) = Layout::from_size_align(size, inner.align()) else {
+        too_large()
+    };
+    BlockLayout {
+        layout,
+        prefix_bytes,
+        tracked,
     }
+}
 
-    /// Gives the box at `header` back to the allocator.
-    ///
-    /// # Safety
-    ///
-    /// `header` obeys invariant 1 of `header.rs`, `self` is its layout, and
-    /// nothing uses the box any more.
-    #[inline]
-    pub(crate) unsafe fn free(self, header: NonNull<Header>) {
-        // SAFETY: the prefix is inside the allocation (invariant 1).
-        let start = unsafe { header.cast::<u8>().sub(self.prefix_bytes) };
-        // SAFETY: `allocate` made the box with this layout.
-        unsafe { dealloc(start.as_ptr(), self.layout) };
-    }
-
-    /// A fresh allocation; returns the address of its header.
-    #[inline]
-    fn allocate(self) -> NonNull<Header> {
-        // SAFETY: a box is never empty: it has a header.
-        let start = unsafe { alloc(self.layout) };
-        let Some(start) = NonNull::new(start) else {
-            handle_alloc_error(self.layout)
-        };
-        // SAFETY: the prefix is inside the allocation.
-        unsafe { start.add(self.prefix_bytes) }.cast()
-    }
+/// The place of a new box's header.
+#[inline(always)]
+fn allocate(block: BlockLayout) -> NonNull<Header> {
+    state::with(|state| state.heap.allocate(block))
 }
 
 #[cold]
@@ -226,12 +198,12 @@ impl<T: Erased + ?Sized> Table<T> {
     ///
     /// For this and the functions below: `header` is that of a `GcBox<T>` that
     /// is allocated.
-    unsafe fn layout(header: NonNull<Header>) -> BoxLayout {
+    unsafe fn layout(header: NonNull<Header>) -> Layout {
         // SAFETY: the caller's.
         let tracked = unsafe { header.as_ref() }.has(TRACKED);
         // SAFETY: the caller's.
         let inner = unsafe { T::inner_layout(header) };
-        BoxLayout::around(inner, tracked, T::SLICE)
+        block_around(inner, tracked, T::SLICE).layout
     }
 
     unsafe fn value_size(header: NonNull<Header>) -> usize {
@@ -318,19 +290,22 @@ fn header_of<T: Erased + ?Sized>(count: u32, tracked: bool) -> Header {
 /// A box around `value` with one handle.
 #[inline(always)]
 pub(crate) fn new<T: Trace>(value: T, tracked: bool) -> NonNull<GcBox<T>> {
-    let object = BoxLayout::around(Layout::new::<GcBox<T>>(), tracked, false).allocate();
+    let object = allocate(block_around(Layout::new::<GcBox<T>>(), tracked, false));
     let object = object.cast::<GcBox<T>>();
     let header = header_of::<T>(1, tracked);
-    // SAFETY: the allocation is fresh and as large as a `GcBox<T>` from here.
+    // SAFETY: the block is fresh and as large as a `GcBox<T>` from here.
     unsafe { object.write(GcBox { header, value }) };
     object
 }
 
 /// A box without a value and without a handle; [`fill`] completes it.
 pub(crate) fn new_empty<T: Trace>(tracked: bool) -> NonNull<GcBox<T>> {
-    let header = BoxLayout::around(Layout::new::<GcBox<T>>(), tracked, false).allocate();
-    // SAFETY: the allocation is fresh and starts with a header from here.
+    let header = allocate(block_around(Layout::new::<GcBox<T>>(), tracked, false));
+    // SAFETY: the block is fresh and starts with a header from here.
     unsafe { header.write(header_of::<T>(0, tracked)) };
+    // INVARIANT: 6 of `header.rs`.
+    // SAFETY: just written.
+    unsafe { header.as_ref() }.set(DEAD);
     header.cast()
 }
 
@@ -344,6 +319,8 @@ pub(crate) unsafe fn fill<T>(object: NonNull<GcBox<T>>, value: T) {
     let place = unsafe { &raw mut (*object.as_ptr()).value };
     // SAFETY: it has no value that this would overwrite.
     unsafe { place.write(value) };
+    // SAFETY: a box starts with its header.
+    unsafe { object.cast::<Header>().as_ref() }.clear(DEAD);
 }
 
 /// A box that holds the `length` values at `source`, moved.
@@ -357,10 +334,10 @@ unsafe fn new_slice<T: Erased + ?Sized, E>(
     length: usize,
     tracked: bool,
 ) -> NonNull<Header> {
-    let header = BoxLayout::around(slice_layout::<E>(length), tracked, true).allocate();
-    // SAFETY: the allocation is fresh and starts with a header from here.
+    let header = allocate(block_around(slice_layout::<E>(length), tracked, true));
+    // SAFETY: the block is fresh and starts with a header from here.
     unsafe { header.write(header_of::<T>(1, tracked)) };
-    // SAFETY: `BoxLayout::around` left a word for the length.
+    // SAFETY: `block_around` left a word for the length.
     let place = unsafe { header.cast::<usize>().sub(1 + usize::from(tracked)) };
     // SAFETY: as above.
     unsafe { place.write(length) };

@@ -5,7 +5,7 @@
 //!                         |
 //!                         v
 //!  +---------+-----------++-------+------------+--------+-----------+
-//!  | length  | slot | aux || count | weak|flags | vtable | value ... |
+//!  | length  |  aux  | -  || count | weak|flags | vtable | value ... |
 //!  +---------+-----------++-------+------------+--------+-----------+
 //!   8 bytes    4     4        4         4          8
 //!   slices     tracked        every object
@@ -30,10 +30,11 @@
 //!    header.
 //! 5. `SUSPECT` without `COLLECTING`: `aux` is the slot in
 //!    `state.suspects[gen]`, with `gen` in the flag bits, and `count` is quiet.
-//!    `COLLECTING`: `aux` is the index among the candidates of the collection
-//!    that runs, which also owns one `weak` of a dead value's box.
+//!    `COLLECTING`: the object is a candidate of the collection that runs, which
+//!    also owns one `weak` of a dead value's box; `aux` means nothing.
 //!    Neither: `aux` is the birth epoch (see [`crate::generation`]).
-//! 6. `DEAD` is set before the value is dropped and never cleared.
+//! 6. `DEAD` says that there is no value: it is not made yet, or it has been
+//!    dropped, before which `DEAD` is set.
 //!
 //! # Access
 //!
@@ -42,12 +43,13 @@
 //!
 //! Source: CPython 3.11 `Include/internal/pycore_gc.h`: `PyGC_Head`.
 
+use std::alloc::Layout;
 use std::any::TypeId;
 use std::cell::Cell;
 use std::ptr::NonNull;
 
 use crate::edge::EdgeTracer;
-use crate::gc_box::BoxLayout;
+
 use crate::trace::Tracer;
 
 /// `count` bit: a drop that is not the last must take the slow way, which
@@ -64,7 +66,7 @@ pub(crate) const SUSPECT: u32 = 1 << 1;
 pub(crate) const COLLECTING: u32 = 1 << 2;
 /// The type has a finalizer, and it has not run.
 pub(crate) const TO_FINALIZE: u32 = 1 << 3;
-/// The value has been dropped, or is about to be.
+/// The value has been dropped, or is about to be, or is not made yet.
 pub(crate) const DEAD: u32 = 1 << 4;
 /// `get_mut` handed out a `&mut` that may still live if the count is 1.
 pub(crate) const MUT_TAKEN: u32 = 1 << 5;
@@ -88,7 +90,7 @@ pub(crate) struct VTable {
     pub(crate) type_name: fn() -> &'static str,
     pub(crate) type_id: fn() -> TypeId,
     /// Layout of the whole box; reads no part of the value.
-    pub(crate) layout: unsafe fn(NonNull<Header>) -> BoxLayout,
+    pub(crate) layout: unsafe fn(NonNull<Header>) -> Layout,
     /// Size of the value in bytes.
     pub(crate) value_size: unsafe fn(NonNull<Header>) -> usize,
     pub(crate) trace: unsafe fn(NonNull<Header>, &mut Tracer<'_>),
@@ -112,10 +114,9 @@ pub(crate) struct Header {
 /// What lies before the header of a tracked object.
 #[repr(C)]
 pub(crate) struct TrackedHead {
-    /// Index in `state.registry`, or `Slots::NONE`.
-    pub(crate) slot: Cell<u32>,
-    /// Three meanings, see invariant 5.
+    /// Two meanings, see invariant 5.
     pub(crate) aux: Cell<u32>,
+    _unused: u32,
 }
 
 static_assertions::const_assert_eq!(size_of::<Header>(), 16);
@@ -239,6 +240,15 @@ impl Header {
         let bits = u32::try_from(generation).unwrap_or(3) << GENERATION_SHIFT;
         self.word
             .set(self.word.get() & !GENERATION_MASK | bits & GENERATION_MASK);
+    }
+}
+
+impl TrackedHead {
+    pub(crate) fn new(aux: u32) -> Self {
+        TrackedHead {
+            aux: Cell::new(aux),
+            _unused: 0,
+        }
     }
 }
 

@@ -242,12 +242,11 @@ pub fn objects(generation: Option<Generation>) -> Vec<AnyGc> {
 
 /// Handles to the objects whose generation index suits.
 fn visible(state: &State, suits: impl Fn(usize) -> bool) -> Vec<AnyGc> {
-    let mut objects = Vec::new();
-    state.registry.copy_to(&mut objects);
-    objects
+    state
+        .objects()
         .into_iter()
         .filter(|object| {
-            // SAFETY: the registry holds tracked, allocated objects.
+            // SAFETY: `State::objects` gives tracked, allocated objects.
             let index = unsafe { state.generation_of(*object) };
             // SAFETY: as above.
             suits(index) && is_visible(unsafe { object.as_ref() })
@@ -393,7 +392,7 @@ pub fn freeze() {
         state.epochs.freeze();
         state.reset_young_count();
         state.counts.reset();
-        state.frozen_live.set(state.registry.len());
+        state.frozen_live.set(state.tracked_count());
     });
 }
 
@@ -448,7 +447,7 @@ pub fn frozen_count() -> usize {
 /// ```
 #[must_use]
 pub fn tracked_count() -> usize {
-    state::with(|state| state.registry.len())
+    state::with(|state| state.tracked_count())
 }
 
 /// The number of suspects of this thread: objects that saw a drop which was
@@ -603,16 +602,16 @@ pub(crate) fn record(state: &State, generation: Generation, stats: &CollectStats
 
 /// Tracked objects that are not frozen, about.
 pub(crate) fn live_count(state: &State) -> usize {
-    state.registry.len().saturating_sub(state.frozen_live.get())
+    state
+        .tracked_count()
+        .saturating_sub(state.frozen_live.get())
 }
 
 /// Number of tracked objects in each generation; the last are frozen.
 pub(crate) fn generation_sizes(state: &State) -> [usize; 4] {
-    let mut objects = Vec::new();
-    state.registry.copy_to(&mut objects);
     let mut sizes = [0; 4];
-    for object in objects {
-        // SAFETY: the registry holds tracked, allocated objects.
+    for object in state.objects() {
+        // SAFETY: `State::objects` gives tracked, allocated objects.
         sizes[unsafe { state.generation_of(object) }] += 1;
     }
     sizes

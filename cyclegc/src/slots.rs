@@ -68,12 +68,6 @@ impl Slots {
         self.used_count.get() as usize
     }
 
-    /// As `len`, in 32 bits.
-    #[inline]
-    pub(crate) fn count(&self) -> u32 {
-        self.used_count.get()
-    }
-
     /// Adds an object and returns its place.
     #[inline]
     pub(crate) fn insert(&self, object: NonNull<Header>) -> u32 {

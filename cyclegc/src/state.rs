@@ -18,27 +18,29 @@ use crate::any::AnyGc;
 use crate::collect;
 use crate::debug::DebugFlags;
 use crate::generation::{Counts, Epochs, Generation, Thresholds};
-use crate::header::{COLLECTING, Header, MUT_TAKEN, SUSPECT, TrackedHead, tracked_head};
+use crate::header::{COLLECTING, DEAD, Header, MUT_TAKEN, SUSPECT, TrackedHead, tracked_head};
+use crate::heap::Heap;
 use crate::module::{CallbackEntry, GenerationStats};
 use crate::slots::Slots;
 use crate::unraisable::UnraisableHook;
 use crate::weak_cell::CellPtr;
 
 pub(crate) struct State {
-    /// `registry.count()` when the young count was 0. CPython counts
-    /// allocations up and frees down, but not below 0: this follows the
-    /// registry down.
-    young_base: Cell<u32>,
-    /// With so many objects in the registry `Gc::new` takes the slow way.
+    /// Tracked objects made minus those freed since the last collection, not
+    /// below 0 (CPython `generations[0].count`).
+    young_count: Cell<u32>,
+    /// With so many young objects `Gc::new` takes the slow way.
     trigger: Cell<u32>,
+    /// Tracked objects with a value.
+    tracked_count: Cell<usize>,
+    pub(crate) heap: Heap,
     /// Where the stack was when the outermost destructor of an object
     /// started; 0 if none runs.
     pub(crate) stack_base: Cell<usize>,
     /// How many run inside that one.
     pub(crate) depth: Cell<u32>,
     pub(crate) epochs: Epochs,
-    /// Every tracked object of the thread.
-    pub(crate) registry: Slots,
+
     /// Suspects by generation; the last are the frozen ones.
     pub(crate) suspects: [Slots; 4],
     /// Objects whose count is 0 and whose destruction waits (CPython's
@@ -94,12 +96,14 @@ pub(crate) fn with<R>(f: impl FnOnce(&State) -> R) -> R {
 impl State {
     const fn new() -> Self {
         State {
-            young_base: Cell::new(0),
+            young_count: Cell::new(0),
             trigger: Cell::new(0),
+            tracked_count: Cell::new(0),
+            heap: Heap::new(),
             stack_base: Cell::new(0),
             depth: Cell::new(0),
             epochs: Epochs::new(),
-            registry: Slots::new(),
+
             suspects: [Slots::new(), Slots::new(), Slots::new(), Slots::new()],
             pending: RefCell::new(Vec::new()),
             has_pending: Cell::new(false),
@@ -124,7 +128,9 @@ impl State {
     /// Counts a tracked object that is about to be made; may collect.
     #[inline(always)]
     pub(crate) fn before_new(&self) {
-        if self.registry.count() >= self.trigger.get() {
+        let count = self.young_count.get();
+        self.young_count.set(count.wrapping_add(1));
+        if count >= self.trigger.get() {
             self.trigger_reached();
         }
     }
@@ -144,26 +150,36 @@ impl State {
     #[inline(never)]
     fn trigger_reached(&self) {
         self.open();
-        if self.is_closed() || self.registry.count() < self.trigger.get() {
+        if self.is_closed() || self.young_count.get() <= self.trigger.get() {
             return;
         }
+        // The new object is counted before, as in CPython: not afterwards.
         let generation = self.counts.select(self.thresholds.get());
         collect::collect(self, generation);
-        // CPython counts the new object before it collects, and the
-        // collection sets the count to 0: the new one is not counted.
-        self.young_base.set(self.young_base.get() + 1);
-        self.update_trigger();
     }
 
     /// Tracked objects made minus those freed since the last collection
     /// (CPython `generations[0].count`).
     pub(crate) fn young_count(&self) -> u32 {
-        self.registry.count().saturating_sub(self.young_base.get())
+        self.young_count.get()
     }
 
     pub(crate) fn reset_young_count(&self) {
-        self.young_base.set(self.registry.count());
-        self.update_trigger();
+        self.young_count.set(0);
+    }
+
+    /// Tracked objects of the thread.
+    pub(crate) fn tracked_count(&self) -> usize {
+        self.tracked_count.get()
+    }
+
+    /// Every tracked object of the thread, in no particular order.
+    pub(crate) fn objects(&self) -> Vec<NonNull<Header>> {
+        let mut objects = Vec::with_capacity(self.tracked_count.get());
+        self.heap.objects(&mut objects);
+        // SAFETY: the heap gives allocated objects.
+        objects.retain(|object| !unsafe { object.as_ref() }.has(DEAD));
+        objects
     }
 
     /// Takes note that something which decides about collecting changed.
@@ -175,50 +191,32 @@ impl State {
             && self.stage.get() == Stage::Open;
         let trigger = match self.stage.get() {
             Stage::Fresh => 0,
-            _ if on => self.young_base.get().saturating_add(threshold),
+            _ if on => threshold,
             _ => u32::MAX,
         };
         self.trigger.set(trigger);
     }
 
-    /// Enters a new tracked object.
+    /// Takes note of a new tracked object's birth.
     ///
     /// # Safety
     ///
-    /// The object is tracked and in no registry.
-    #[inline]
-    pub(crate) unsafe fn register(&self, object: NonNull<Header>) {
-        let slot = if self.stage.get() == Stage::Closed {
-            Slots::NONE
-        } else {
-            self.registry.insert(object)
-        };
+    /// The object is tracked, and its value was just made.
+    #[inline(always)]
+    pub(crate) unsafe fn born(&self, object: NonNull<Header>) {
+        self.tracked_count.set(self.tracked_count.get() + 1);
         // SAFETY: the caller's object is tracked.
         let head = unsafe { object.cast::<TrackedHead>().sub(1) };
-        let fresh = TrackedHead {
-            slot: Cell::new(slot),
-            aux: Cell::new(self.epochs.now()),
-        };
-        // SAFETY: the head lies in the allocation and has no destructor.
-        unsafe { head.write(fresh) };
+        // SAFETY: the head lies in the block and has no destructor.
+        unsafe { head.write(TrackedHead::new(self.epochs.now())) };
     }
 
-    /// Strikes a tracked object that dies out of the registry.
-    ///
-    /// # Safety
-    ///
-    /// The object is tracked and was registered.
-    #[inline]
-    pub(crate) unsafe fn unregister(&self, object: NonNull<Header>) {
-        // SAFETY: the caller's.
-        let head = unsafe { tracked_head(object) };
-        self.registry.remove(head.slot.get());
-        let count = self.registry.count();
-        if count < self.young_base.get() {
-            self.young_base.set(count);
-            let trigger = self.trigger.get();
-            self.trigger.set(trigger - u32::from(trigger != u32::MAX));
-        }
+    /// Takes note that a tracked object dies.
+    #[inline(always)]
+    pub(crate) fn died(&self) {
+        self.tracked_count.set(self.tracked_count.get() - 1);
+        self.young_count
+            .set(self.young_count.get().saturating_sub(1));
     }
 
     /// A drop that is not the last left `object` alive: it becomes a suspect.
@@ -303,16 +301,15 @@ impl State {
 
     /// Gives all objects small birth epochs before the epochs overflow.
     pub(crate) fn renumber_epochs(&self) {
-        let mut objects = Vec::new();
-        self.registry.copy_to(&mut objects);
+        let objects = self.objects();
         let generations: Vec<usize> = objects
             .iter()
-            // SAFETY: the registry holds tracked, allocated objects.
+            // SAFETY: `objects` gives tracked, allocated objects.
             .map(|object| unsafe { self.generation_of(*object) })
             .collect();
         self.epochs.renumber();
         for (object, generation) in objects.into_iter().zip(generations) {
-            // SAFETY: the registry holds tracked, allocated objects.
+            // SAFETY: `objects` gives tracked, allocated objects.
             let head = unsafe { tracked_head(object) };
             // SAFETY: as above.
             let header = unsafe { object.as_ref() };
@@ -351,7 +348,7 @@ impl State {
         );
         self.stage.set(Stage::Closed);
         self.update_trigger();
-        self.registry.take_all();
+        self.heap.close();
         for suspects in &self.suspects {
             suspects.take_all();
         }

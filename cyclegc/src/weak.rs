@@ -8,6 +8,7 @@ use crate::edge::EdgeTracer;
 use crate::gc::{Gc, HeaderOf};
 use crate::gc_box::GcBox;
 use crate::header::{DEAD, Header, WEAK_CUT};
+use crate::state;
 use crate::trace::{Trace, Tracer, TypeDepth};
 use crate::weak_cell::WeakCell;
 
@@ -210,11 +211,8 @@ impl<T: ?Sized> Drop for Weak<T> {
         drop(self.cell.take());
         let Some(head) = self.head() else { return };
         if head.weak_decrement() {
-            let layout = head.vtable().layout;
-            // SAFETY: the box is allocated.
-            let layout = unsafe { layout(self.object.cast()) };
             // SAFETY: no handle is left: the value's own count is gone too.
-            unsafe { layout.free(self.object.cast()) };
+            state::with(|state| unsafe { state.heap.free(self.object.cast()) });
         } else if head.weak() == 1 {
             // Only the value's own count: no cleared handle is left.
             head.clear(WEAK_CUT);
