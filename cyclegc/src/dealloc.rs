@@ -31,10 +31,6 @@ use crate::weak_cell;
 /// must get along with it; a balanced tree of any size takes less.
 const STACK_BYTES: usize = 16 * 1024;
 
-/// Destructors that may nest (CPython: 50). Decides where addresses of locals
-/// say nothing about the stack, as with an address sanitizer.
-const DEPTH_LIMIT: u32 = 32;
-
 /// Flags that make a death slow.
 const SPECIAL: u32 = SUSPECT | TO_FINALIZE | HAS_CELLS;
 
@@ -87,10 +83,14 @@ pub(crate) unsafe fn last_drop_of<T: ?Sized>(object: NonNull<GcBox<T>>) {
         return;
     }
     state::with(|state| {
-        let Some(_nesting) = Nesting::enter(state) else {
-            // SAFETY: the caller's.
-            unsafe { defer(state, erased) };
-            return;
+        let _outermost = match Nesting::of(state) {
+            Nesting::Outermost(outermost) => Some(outermost),
+            Nesting::Inside => None,
+            Nesting::TooDeep => {
+                // SAFETY: the caller's.
+                unsafe { defer(state, erased) };
+                return;
+            }
         };
         if flags & SPECIAL != 0 {
             // SAFETY: the caller's.
@@ -149,48 +149,68 @@ impl Drop for End {
     }
 }
 
-/// A destructor that runs; the outermost ends what waits.
-struct Nesting<'a> {
-    state: &'a State,
-    outermost: bool,
+/// How a destructor lies in those that run.
+enum Nesting<'a> {
+    Outermost(Outermost<'a>),
+    Inside,
+    /// The object must wait.
+    TooDeep,
+}
+
+/// The outermost destructor, which ends what waits.
+struct Outermost<'a>(&'a State);
+
+impl<'a> Nesting<'a> {
+    /// Never too deep for the outermost, so that what waits comes to an end
+    /// wherever the stack is.
+    #[inline(always)]
+    fn of(state: &'a State) -> Self {
+        let base = state.stack_base.get();
+        let here = stack_address();
+        if base == 0 {
+            state.stack_base.set(here);
+            Nesting::Outermost(Outermost(state))
+        } else if base.abs_diff(here) > STACK_BYTES {
+            Nesting::TooDeep
+        } else {
+            Nesting::Inside
+        }
+    }
 }
 
 /// Roughly where the stack is.
 #[inline(always)]
 fn stack_address() -> usize {
-    let local = 0_u8;
-    ptr::from_ref(&local).addr()
-}
-
-impl<'a> Nesting<'a> {
-    /// `None` if the object must wait. Never for the outermost, so that what
-    /// waits comes to an end wherever the stack is.
-    #[inline]
-    fn enter(state: &'a State) -> Option<Self> {
-        let base = state.stack_base.get();
-        let here = stack_address();
-        let outermost = base == 0;
-        if outermost {
-            state.stack_base.set(here);
-        } else {
-            let depth = state.depth.get();
-            if base.abs_diff(here) > STACK_BYTES || depth >= DEPTH_LIMIT {
-                return None;
-            }
-            state.depth.set(depth + 1);
+    // An address sanitizer moves locals elsewhere, but not this.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        let address;
+        // SAFETY: reads a register.
+        unsafe {
+            std::arch::asm!("mov {}, rsp", out(reg) address, options(nomem, nostack, preserves_flags));
         }
-        Some(Nesting { state, outermost })
+        address
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    {
+        let address;
+        // SAFETY: reads a register.
+        unsafe {
+            std::arch::asm!("mov {}, sp", out(reg) address, options(nomem, nostack, preserves_flags));
+        }
+        address
+    }
+    #[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    {
+        let local = 0_u8;
+        ptr::from_ref(&local).addr()
     }
 }
 
-impl Drop for Nesting<'_> {
-    #[inline]
+impl Drop for Outermost<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
-        let state = self.state;
-        if !self.outermost {
-            state.depth.set(state.depth.get() - 1);
-            return;
-        }
+        let state = self.0;
         state.stack_base.set(0);
         if state.has_pending.get() && !state.draining.get() {
             drain(state);

@@ -11,7 +11,7 @@ use std::ptr::{self, NonNull};
 
 use crate::edge::EdgeTracer;
 use crate::header::{DEAD, Header, LOUD, TO_FINALIZE, TRACKED, TrackedHead, VTable};
-use crate::heap::BlockLayout;
+
 use crate::state;
 use crate::trace::{Trace, Tracer, TypeDepth};
 
@@ -29,25 +29,23 @@ const fn prefix_bytes(tracked: bool, slice: bool, align: usize) -> usize {
     needed.next_multiple_of(align)
 }
 
-/// The block for a box whose header and value have `inner`.
+/// The block for a box whose header and value have `inner`, and where in it
+/// the header lies.
 #[inline(always)]
-fn block_around(inner: Layout, tracked: bool, slice: bool) -> BlockLayout {
+fn block_around(inner: Layout, tracked: bool, slice: bool) -> (Layout, usize) {
     let prefix_bytes = prefix_bytes(tracked, slice, inner.align());
     let size = inner.size() + prefix_bytes;
     let Ok(layout) = Layout::from_size_align(size, inner.align()) else {
         too_large()
     };
-    BlockLayout {
-        layout,
-        prefix_bytes,
-        tracked,
-    }
+    (layout, prefix_bytes)
 }
 
 /// The place of a new box's header.
 #[inline(always)]
-fn allocate(block: BlockLayout) -> NonNull<Header> {
-    state::with(|state| state.heap.allocate(block))
+fn allocate(inner: Layout, tracked: bool, slice: bool) -> NonNull<Header> {
+    let (block, prefix_bytes) = block_around(inner, tracked, slice);
+    state::with(|state| state.heap.allocate(block, prefix_bytes, tracked))
 }
 
 #[cold]
@@ -203,7 +201,7 @@ impl<T: Erased + ?Sized> Table<T> {
         let tracked = unsafe { header.as_ref() }.has(TRACKED);
         // SAFETY: the caller's.
         let inner = unsafe { T::inner_layout(header) };
-        block_around(inner, tracked, T::SLICE).layout
+        block_around(inner, tracked, T::SLICE).0
     }
 
     unsafe fn value_size(header: NonNull<Header>) -> usize {
@@ -290,7 +288,7 @@ fn header_of<T: Erased + ?Sized>(count: u32, tracked: bool) -> Header {
 /// A box around `value` with one handle.
 #[inline(always)]
 pub(crate) fn new<T: Trace>(value: T, tracked: bool) -> NonNull<GcBox<T>> {
-    let object = allocate(block_around(Layout::new::<GcBox<T>>(), tracked, false));
+    let object = allocate(Layout::new::<GcBox<T>>(), tracked, false);
     let object = object.cast::<GcBox<T>>();
     let header = header_of::<T>(1, tracked);
     // SAFETY: the block is fresh and as large as a `GcBox<T>` from here.
@@ -300,7 +298,7 @@ pub(crate) fn new<T: Trace>(value: T, tracked: bool) -> NonNull<GcBox<T>> {
 
 /// A box without a value and without a handle; [`fill`] completes it.
 pub(crate) fn new_empty<T: Trace>(tracked: bool) -> NonNull<GcBox<T>> {
-    let header = allocate(block_around(Layout::new::<GcBox<T>>(), tracked, false));
+    let header = allocate(Layout::new::<GcBox<T>>(), tracked, false);
     // SAFETY: the block is fresh and starts with a header from here.
     unsafe { header.write(header_of::<T>(0, tracked)) };
     // INVARIANT: 6 of `header.rs`.
@@ -334,7 +332,7 @@ unsafe fn new_slice<T: Erased + ?Sized, E>(
     length: usize,
     tracked: bool,
 ) -> NonNull<Header> {
-    let header = allocate(block_around(slice_layout::<E>(length), tracked, true));
+    let header = allocate(slice_layout::<E>(length), tracked, true);
     // SAFETY: the block is fresh and starts with a header from here.
     unsafe { header.write(header_of::<T>(1, tracked)) };
     // SAFETY: `block_around` left a word for the length.

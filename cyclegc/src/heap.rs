@@ -100,39 +100,20 @@ struct Class {
     usable: Cell<Option<NonNull<Pool>>>,
 }
 
-/// What a new object needs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BlockLayout {
-    pub(crate) layout: Layout,
-    /// Where in the block the header lies.
-    pub(crate) prefix_bytes: usize,
-    pub(crate) tracked: bool,
-}
-
-impl BlockLayout {
-    /// The kind and class of its pools; `None` if it must be alone.
-    #[inline(always)]
-    const fn class(self) -> Option<(Kind, usize)> {
-        let kind = match (self.tracked, self.prefix_bytes) {
-            (false, _) => Kind::Untracked,
-            (true, 8) => Kind::Tracked,
-            (true, 16) => Kind::TrackedWide,
-            (true, _) => return None,
-        };
-        let size = self.layout.size();
-        if ALONE || size > MAX_BLOCK_BYTES || self.layout.align() > GRAIN {
-            return None;
-        }
-        Some((kind, CLASSES[size.div_ceil(GRAIN)] as usize))
+/// The pools for blocks of this layout with the header `prefix_bytes` in them;
+/// `None` if each such object must be alone.
+#[inline(always)]
+const fn class_of(block: Layout, prefix_bytes: usize, tracked: bool) -> Option<(Kind, usize)> {
+    let kind = match (tracked, prefix_bytes) {
+        (false, _) => Kind::Untracked,
+        (true, 8) => Kind::Tracked,
+        (true, 16) => Kind::TrackedWide,
+        (true, _) => return None,
+    };
+    if ALONE || block.size() > MAX_BLOCK_BYTES || block.align() > GRAIN {
+        return None;
     }
-
-    const fn kind(self) -> Kind {
-        if self.tracked {
-            Kind::Tracked
-        } else {
-            Kind::Untracked
-        }
-    }
+    Some((kind, CLASSES[block.size().div_ceil(GRAIN)] as usize))
 }
 
 impl Class {
@@ -228,28 +209,48 @@ impl Heap {
     ///
     /// If the object is larger than `isize::MAX` bytes.
     #[inline(always)]
-    pub(crate) fn allocate(&self, wanted: BlockLayout) -> NonNull<Header> {
-        let Some((kind, class)) = wanted.class() else {
-            return self.allocate_alone(wanted);
-        };
-        match self.classes[kind as usize][class].take(SIZES[class]) {
+    pub(crate) fn allocate(
+        &self,
+        block: Layout,
+        prefix_bytes: usize,
+        tracked: bool,
+    ) -> NonNull<Header> {
+        let taken = class_of(block, prefix_bytes, tracked)
+            .and_then(|(kind, class)| self.classes[kind as usize][class].take(SIZES[class]));
+        match taken {
             // SAFETY: the header lies in the block.
-            Some(block) => unsafe { block.add(wanted.prefix_bytes) }.cast(),
-            None => self.allocate_slowly(wanted, kind, class),
+            Some(start) => unsafe { start.add(prefix_bytes) }.cast(),
+            None => slow_allocate(block.size(), block.align(), prefix_bytes, tracked),
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn allocate_slowly(&self, wanted: BlockLayout, kind: Kind, class: usize) -> NonNull<Header> {
-        state::with(state::State::open);
-        if self.closed.get() {
-            return self.allocate_alone(wanted);
+    #[inline]
+    fn allocate_slowly(
+        &self,
+        block: Layout,
+        prefix_bytes: usize,
+        tracked: bool,
+    ) -> NonNull<Header> {
+        match class_of(block, prefix_bytes, tracked) {
+            Some((kind, class)) if !self.closed.get() => {
+                self.allocate_from_pool(block, prefix_bytes, kind, class)
+            }
+            _ => self.allocate_alone(block, prefix_bytes, tracked),
         }
+    }
+
+    /// Goes on to another word of free blocks.
+    fn allocate_from_pool(
+        &self,
+        block: Layout,
+        prefix_bytes: usize,
+        kind: Kind,
+        class: usize,
+    ) -> NonNull<Header> {
         let this = &self.classes[kind as usize][class];
         loop {
             let Some(pool) = this.usable.get().or_else(|| self.add_pool(kind, class)) else {
-                handle_alloc_error(wanted.layout)
+                handle_alloc_error(block)
             };
             // SAFETY: listed pools are there.
             let pool_ref = unsafe { pool.as_ref() };
@@ -260,9 +261,9 @@ impl Heap {
             // INVARIANT: 1.
             this.free.set(free);
             this.base.set(Pool::word_start(pool, word));
-            if let Some(block) = this.take(SIZES[class]) {
+            if let Some(start) = this.take(SIZES[class]) {
                 // SAFETY: the header lies in the block.
-                return unsafe { block.add(wanted.prefix_bytes) }.cast();
+                return unsafe { start.add(prefix_bytes) }.cast();
             }
         }
     }
@@ -292,11 +293,15 @@ impl Heap {
 
     #[cold]
     #[inline(never)]
-    fn allocate_alone(&self, wanted: BlockLayout) -> NonNull<Header> {
+    fn allocate_alone(&self, block: Layout, prefix_bytes: usize, tracked: bool) -> NonNull<Header> {
         state::with(state::State::open);
-        let alone = Pool::new_alone(wanted.layout, wanted.prefix_bytes, wanted.kind());
-        let Some((pool, header)) = alone else {
-            handle_alloc_error(wanted.layout)
+        let kind = if tracked {
+            Kind::Tracked
+        } else {
+            Kind::Untracked
+        };
+        let Some((pool, header)) = Pool::new_alone(block, prefix_bytes, kind) else {
+            handle_alloc_error(block)
         };
         self.enter(pool);
         header
@@ -407,4 +412,24 @@ impl Heap {
             self.spare_count.set(spare_count + 1);
         }
     }
+}
+
+/// What [`Heap::allocate`] does when no block is at hand.
+///
+/// `extern "C"` because it does not unwind: so `Gc::new` can write its value
+/// straight into the block.
+#[cold]
+#[inline(never)]
+extern "C" fn slow_allocate(
+    size: usize,
+    align: usize,
+    prefix_bytes: usize,
+    tracked: bool,
+) -> NonNull<Header> {
+    // SAFETY: the one caller took them from a layout.
+    let block = unsafe { Layout::from_size_align_unchecked(size, align) };
+    state::with(|state| {
+        state.open();
+        state.heap.allocate_slowly(block, prefix_bytes, tracked)
+    })
 }

@@ -37,8 +37,7 @@ pub(crate) struct State {
     /// Where the stack was when the outermost destructor of an object
     /// started; 0 if none runs.
     pub(crate) stack_base: Cell<usize>,
-    /// How many run inside that one.
-    pub(crate) depth: Cell<u32>,
+
     pub(crate) epochs: Epochs,
 
     /// Suspects by generation; the last are the frozen ones.
@@ -101,7 +100,7 @@ impl State {
             tracked_count: Cell::new(0),
             heap: Heap::new(),
             stack_base: Cell::new(0),
-            depth: Cell::new(0),
+
             epochs: Epochs::new(),
 
             suspects: [Slots::new(), Slots::new(), Slots::new(), Slots::new()],
@@ -131,7 +130,7 @@ impl State {
         let count = self.young_count.get();
         self.young_count.set(count.wrapping_add(1));
         if count >= self.trigger.get() {
-            self.trigger_reached();
+            trigger_reached();
         }
     }
 
@@ -146,9 +145,7 @@ impl State {
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn trigger_reached(&self) {
+    fn collect_if_due(&self) {
         self.open();
         if self.is_closed() || self.young_count.get() <= self.trigger.get() {
             return;
@@ -356,6 +353,16 @@ impl State {
         self.scratch.replace(collect::Scratch::new());
         self.free_empty_cells();
     }
+}
+
+/// There may be enough young objects for a collection.
+///
+/// `extern "C"` because it does not unwind, as `heap::slow_allocate`: what a user
+/// wrote is caught where it is called.
+#[cold]
+#[inline(never)]
+extern "C" fn trigger_reached() {
+    with(State::collect_if_due);
 }
 
 /// Ends the state when the thread ends. Cycles that are still alive then,
