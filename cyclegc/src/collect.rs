@@ -55,9 +55,10 @@ use crate::any::AnyGc;
 use crate::debug::{self, DebugFlags};
 use crate::delete;
 use crate::generation::Generation;
-use crate::header::{COLLECTING, DEAD, Header, OPAQUE, SUSPECT, TO_FINALIZE, tracked_head};
+use crate::header::{
+    COLLECTING, DEAD, Header, OPAQUE, SUSPECT, TO_FINALIZE, TRACKED, tracked_head,
+};
 use crate::module::{self, CollectStats, Phase};
-use crate::pool::{NO_INDEX, Pool};
 use crate::prefetch;
 use crate::state::State;
 use crate::trace::Tracer;
@@ -193,22 +194,6 @@ pub(crate) struct Unreachable {
     pub(crate) plain: bool,
 }
 
-/// Makes an object a candidate no more.
-///
-/// # Safety
-///
-/// The object is one, and allocated.
-#[inline]
-pub(crate) unsafe fn leave(object: NonNull<Header>) {
-    // SAFETY: the caller's object is allocated.
-    unsafe { object.as_ref() }.clear(COLLECTING);
-    // SAFETY: as above.
-    let pool = unsafe { Pool::of(object) };
-    // INVARIANT: 5 of `pool.rs`.
-    // SAFETY: candidates are tracked.
-    unsafe { pool.index_of(object) }.set(NO_INDEX);
-}
-
 /// Caught panics of `trace`, with the type's name, to be reported when code of
 /// a user may run again.
 pub(crate) type TracePanics = Vec<(&'static str, Box<dyn Any + Send>)>;
@@ -290,12 +275,10 @@ impl Scratch {
         let index = self.refs.len() as u32;
         // SAFETY: the object is alive: it is a suspect or somebody's edge.
         let header = unsafe { object.as_ref() };
-        // SAFETY: it is allocated.
-        let pool = unsafe { Pool::of(object) };
-        header.set(COLLECTING);
-        // INVARIANT: 5 of `pool.rs`.
         // SAFETY: candidates are tracked.
-        unsafe { pool.index_of(object) }.set(index);
+        let head = unsafe { tracked_head(object) };
+        header.set(COLLECTING);
+        head.index.set(index);
         self.special |= header.weak() != 1 || header.has(TO_FINALIZE);
         self.refs.push(header.count());
         index
@@ -369,36 +352,27 @@ impl Scratch {
     #[inline]
     fn edge(&mut self, target: NonNull<Header>, oldest_birth: Option<u32>) {
         // SAFETY: an edge is a handle, so its target is allocated.
-        let pool = unsafe { Pool::of(target) };
-        if !pool.kind().is_tracked() {
-            return;
-        }
-        // SAFETY: just tested.
-        let mut index = unsafe { pool.index_of(target) }.get();
-        if index == NO_INDEX {
-            let Some(entered) = self.discover(target, oldest_birth) else {
+        let header = unsafe { target.as_ref() };
+        let index = if header.has(COLLECTING) {
+            // SAFETY: candidates are tracked.
+            unsafe { tracked_head(target) }.index.get()
+        } else {
+            let Some(oldest_birth) = oldest_birth else {
                 return;
             };
-            index = entered;
-        }
+            // A suspect that is no candidate is in an older generation.
+            if header.flags() & (TRACKED | SUSPECT | DEAD) != TRACKED {
+                return;
+            }
+            // SAFETY: just tested.
+            if unsafe { tracked_head(target) }.aux.get() < oldest_birth {
+                return;
+            }
+            self.candidates.push(target);
+            self.enter(target)
+        };
         prefetch::element(&self.refs, index as usize);
         self.edges.push(index);
-    }
-
-    /// An edge leads to what is no candidate: it may become one.
-    fn discover(&mut self, target: NonNull<Header>, oldest_birth: Option<u32>) -> Option<u32> {
-        // SAFETY: an edge is a handle, so its target is allocated.
-        let header = unsafe { target.as_ref() };
-        // A suspect that is no candidate is in an older generation.
-        if header.has(SUSPECT | DEAD) {
-            return None;
-        }
-        // SAFETY: the caller's target is tracked.
-        if unsafe { tracked_head(target) }.aux.get() < oldest_birth? {
-            return None;
-        }
-        self.candidates.push(target);
-        Some(self.enter(target))
     }
 
     /// Marks all that is reachable from candidates with references from
@@ -483,9 +457,7 @@ impl Scratch {
             }
             // SAFETY: candidates are alive.
             let header = unsafe { object.as_ref() };
-            header.clear(SUSPECT);
-            // SAFETY: it is one.
-            unsafe { leave(object) };
+            header.clear(COLLECTING | SUSPECT);
             if index < suspect_count && generation != Generation::Old {
                 // A collection of the next generation may find it dead.
                 // SAFETY: the array that it was in has been emptied.

@@ -28,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use crate::any::AnyGc;
-use crate::collect::{Scratch, TracePanics, Unreachable, leave};
+use crate::collect::{Scratch, TracePanics, Unreachable};
 use crate::debug::DebugFlags;
 use crate::gc_box::GcBox;
 use crate::generation::Generation;
@@ -173,7 +173,7 @@ fn handle_resurrected(
     let next = (generation.index() + 1).min(Generation::Old.index());
     for object in resurrected {
         // SAFETY: invariant 1.
-        unsafe { leave(object) };
+        unsafe { object.as_ref() }.clear(COLLECTING);
         // SAFETY: it is alive and in no array of suspects.
         unsafe { state.add_suspect(object, next) };
     }
@@ -190,9 +190,7 @@ pub(crate) unsafe fn let_go_of_dead(object: NonNull<Header>) {
     // SAFETY: invariant 1: its box is allocated.
     let header = unsafe { object.as_ref() };
     // It is in no array of suspects any more.
-    header.clear(SUSPECT);
-    // SAFETY: the caller's.
-    unsafe { leave(object) };
+    header.clear(COLLECTING | SUSPECT);
     if header.has(DEAD) {
         // SAFETY: its value is gone, and `COLLECTING` left the box to us.
         unsafe { release_box(object) };
@@ -204,9 +202,7 @@ fn save_all(state: &State, dead: &[NonNull<Header>]) {
     for object in dead.iter().copied() {
         // SAFETY: invariant 1.
         let header = unsafe { object.as_ref() };
-        header.clear(SUSPECT);
-        // SAFETY: invariant 1.
-        unsafe { leave(object) };
+        header.clear(COLLECTING | SUSPECT);
         header.set_loud();
         // SAFETY: members are tracked.
         let head = unsafe { tracked_head(object) };
@@ -254,8 +250,7 @@ fn delete_garbage(state: &State, dead: &[NonNull<Header>], late_callbacks: Vec<C
         prefetch_ahead(dead, index);
         // SAFETY: invariant 1.
         let header = unsafe { object.as_ref() };
-        // SAFETY: invariant 1.
-        unsafe { leave(*object) };
+        header.clear(COLLECTING);
         if header.count() == 1 {
             header.set_raw_count(0);
             // SAFETY: the value is gone and no handle is left.

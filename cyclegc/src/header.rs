@@ -5,7 +5,7 @@
 //!                         |
 //!                         v
 //!  +---------+-----------++-------+------------+--------+-----------+
-//!  | length  |  aux  | -  || count | weak|flags | vtable | value ... |
+//!  | length  |  aux | idx || count | weak|flags | vtable | value ... |
 //!  +---------+-----------++-------+------------+--------+-----------+
 //!   8 bytes    4     4        4         4          8
 //!   slices     tracked        every object
@@ -31,7 +31,7 @@
 //! 5. `SUSPECT` without `COLLECTING`: `aux` is the slot in
 //!    `state.suspects[gen]`, with `gen` in the flag bits, and `count` is quiet.
 //!    `COLLECTING`: the object is a candidate of the collection that runs, which
-//!    also owns one `weak` of a dead value's box; `aux` means nothing.
+//!    also owns one `weak` of a dead value's box; `aux` means nothing then.
 //!    Neither: `aux` is the birth epoch (see [`crate::generation`]).
 //! 6. `DEAD` says that there is no value: it is not made yet, or it has been
 //!    dropped, before which `DEAD` is set.
@@ -116,7 +116,8 @@ pub(crate) struct Header {
 pub(crate) struct TrackedHead {
     /// Two meanings, see invariant 5.
     pub(crate) aux: Cell<u32>,
-    _unused: u32,
+    /// Which candidate the object is, while it is `COLLECTING`.
+    pub(crate) index: Cell<u32>,
 }
 
 static_assertions::const_assert_eq!(size_of::<Header>(), 16);
@@ -247,7 +248,7 @@ impl TrackedHead {
     pub(crate) fn new(aux: u32) -> Self {
         TrackedHead {
             aux: Cell::new(aux),
-            _unused: 0,
+            index: Cell::new(0),
         }
     }
 }

@@ -54,6 +54,16 @@ const SIZES: [usize; CLASS_COUNT] = {
     sizes
 };
 
+const SHAPES: [Shape; CLASS_COUNT] = {
+    let mut shapes = [Shape::of(MIN_BLOCK_BYTES); CLASS_COUNT];
+    let mut class = 0;
+    while class < CLASS_COUNT {
+        shapes[class] = Shape::of(SIZES[class]);
+        class += 1;
+    }
+    shapes
+};
+
 const CLASS_COUNT: usize = 42;
 const MAX_BLOCK_BYTES: usize = SIZES[CLASS_COUNT - 1];
 const GRAIN: usize = 16;
@@ -161,10 +171,11 @@ impl Class {
     /// Puts a pool at the front of the list.
     fn list(&self, pool: NonNull<Pool>) {
         let head = self.usable.replace(Some(pool));
-        // SAFETY: listed pools are there, and the caller's is.
-        let (this, next) = unsafe { (pool.as_ref(), head.map(|head| head.as_ref())) };
-        if let Some(next) = next {
-            next.previous.set(Some(pool));
+        // SAFETY: the caller's pool is there.
+        let this = unsafe { pool.as_ref() };
+        if let Some(next) = head {
+            // SAFETY: listed pools are there.
+            unsafe { next.as_ref() }.previous.set(Some(pool));
         }
         this.previous.set(None);
         this.next.set(head);
@@ -270,16 +281,7 @@ impl Heap {
 
     /// An empty pool at the front of its class; `None` without memory.
     fn add_pool(&self, kind: Kind, class: usize) -> Option<NonNull<Pool>> {
-        let shape = const {
-            let mut shapes = [[Shape::of(MIN_BLOCK_BYTES, Kind::Untracked); CLASS_COUNT]; 2];
-            let mut class = 0;
-            while class < CLASS_COUNT {
-                shapes[0][class] = Shape::of(SIZES[class], Kind::Untracked);
-                shapes[1][class] = Shape::of(SIZES[class], Kind::Tracked);
-                class += 1;
-            }
-            shapes
-        }[usize::from(kind.is_tracked())][class];
+        let shape = SHAPES[class];
         let kept = self.spare_count.get().checked_sub(1).and_then(|last| {
             self.spare_count.set(last);
             self.spare[last].take()

@@ -3,17 +3,13 @@
 //! ```text
 //!  multiple of POOL_BYTES
 //!  v
-//!  +------+-----------------+---------+---------+---------+-- - -+
-//!  | Pool | index 0 1 2 ... | block 0 | block 1 | block 2 |      |
-//!  +------+-----------------+---------+---------+---------+-- - -+
-//!         tracked pools only
+//!  +------+---------+---------+---------+-- - -+
+//!  | Pool | block 0 | block 1 | block 2 |      |
+//!  +------+---------+---------+---------+-- - -+
 //! ```
 //!
 //! The header of an object finds its pool by its address. The pools of tracked
-//! objects are the collector's list of them (CPython: the lists of `PyGC_Head`),
-//! and their indices let it look an object up without touching it: they take
-//! a tenth of the memory of the objects, so they stay in the cache where
-//! those do not.
+//! objects are the collector's list of them (CPython: the lists of `PyGC_Head`).
 //!
 //! An object too large for a class, or aligned to much, has a pool of its own.
 //!
@@ -27,8 +23,6 @@
 //!    header of its object `prefix_bytes` after that, in tracked pools.
 //! 4. A listed pool's `countdown` is the number of its blocks in use; that of
 //!    another is 1.
-//! 5. The index of a block is [`NO_INDEX`], but for a candidate of the
-//!    collection that runs.
 //!
 //! Source: CPython 3.11 `Objects/obmalloc.c`: `struct pool_header`.
 
@@ -52,9 +46,6 @@ const POOL_LAYOUT: Layout = match Layout::from_size_align(POOL_BYTES - 16, POOL_
 pub(crate) const MIN_BLOCK_BYTES: usize = 32;
 pub(crate) const WORD: usize = u64::BITS as usize;
 const WORDS: usize = POOL_BYTES / MIN_BLOCK_BYTES / WORD;
-
-/// The index of what is no candidate.
-pub(crate) const NO_INDEX: u32 = u32::MAX;
 
 /// See the module.
 #[repr(C)]
@@ -113,26 +104,20 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// As many blocks as fit; those of a multiple of 64 bytes are aligned to 64.
-    pub(crate) const fn of(block_bytes: usize, kind: Kind) -> Shape {
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "all are below `POOL_BYTES`"
+    )]
+    pub(crate) const fn of(block_bytes: usize) -> Shape {
         let align = match block_bytes.trailing_zeros() {
             0..6 => 1 << block_bytes.trailing_zeros(),
             _ => 64,
         };
-        let index_bytes = size_of::<u32>() * kind.is_tracked() as usize;
-        let mut block_count =
-            (POOL_LAYOUT.size() - size_of::<Pool>()) / (block_bytes + index_bytes);
-        loop {
-            let first = size_of::<Pool>() + index_bytes * block_count;
-            let first = first.next_multiple_of(align);
-            if first + block_count * block_bytes <= POOL_LAYOUT.size() {
-                #[allow(clippy::cast_possible_truncation, reason = "below `POOL_BYTES`")]
-                return Shape {
-                    first: first as u32,
-                    block_bytes: block_bytes as u32,
-                    block_count: block_count as u32,
-                };
-            }
-            block_count -= 1;
+        let first = size_of::<Pool>().next_multiple_of(align);
+        Shape {
+            first: first as u32,
+            block_bytes: block_bytes as u32,
+            block_count: ((POOL_LAYOUT.size() - first) / block_bytes) as u32,
         }
     }
 }
@@ -194,10 +179,6 @@ impl Pool {
         };
         // SAFETY: the memory is a pool's, and nothing uses it.
         unsafe { pool.write(fresh) };
-        if kind.is_tracked() {
-            // SAFETY: the shape left room for the indices.
-            unsafe { Self::clear_indices(pool, shape.block_count as usize) };
-        }
         Some(pool)
     }
 
@@ -208,7 +189,7 @@ impl Pool {
         prefix_bytes: usize,
         kind: Kind,
     ) -> Option<(NonNull<Pool>, NonNull<Header>)> {
-        let first = (size_of::<Pool>() + size_of::<u32>()).next_multiple_of(block.align());
+        let first = size_of::<Pool>().next_multiple_of(block.align());
         let size = first.checked_add(block.size())?;
         let layout = Layout::from_size_align(size, block.align().max(POOL_BYTES)).ok()?;
         // SAFETY: the layout is not empty.
@@ -244,23 +225,7 @@ impl Pool {
         };
         // SAFETY: the memory is fresh, and ends no earlier than the header.
         unsafe { pool.write(fresh) };
-        // SAFETY: there is room for an index before the header.
-        unsafe { Self::clear_indices(pool, 1) };
         Some((pool, header))
-    }
-
-    /// # Safety
-    ///
-    /// The pool's header is followed by so many indices.
-    unsafe fn clear_indices(pool: NonNull<Pool>, count: usize) {
-        // SAFETY: the indices lie right behind the header.
-        let indices = unsafe { pool.add(1) }.cast::<Cell<u32>>();
-        for place in 0..count {
-            // SAFETY: the caller's.
-            let index = unsafe { indices.add(place) };
-            // SAFETY: as above.
-            unsafe { index.write(Cell::new(NO_INDEX)) };
-        }
     }
 
     /// Gives the memory back to the allocator.
@@ -270,7 +235,8 @@ impl Pool {
     /// Nothing uses the pool or a block of it.
     pub(crate) unsafe fn free(pool: NonNull<Pool>) {
         // SAFETY: the caller's pool is still there.
-        let (start, layout) = unsafe { (pool.as_ref().start, pool.as_ref().layout) };
+        let this = unsafe { pool.as_ref() };
+        let (start, layout) = (this.start, this.layout);
         // SAFETY: `alloc` gave it with this layout.
         unsafe { dealloc(start.as_ptr(), layout) };
     }
@@ -302,23 +268,7 @@ impl Pool {
     fn place_of(&self, object: NonNull<Header>) -> usize {
         let offset = object.addr().get() - self.address() - self.shape.first as usize;
         // Exact: offsets and block sizes are below 2^14.
-        (offset as u64 * u64::from(self.inverse) >> 32) as usize
-    }
-
-    /// The index of a tracked object, or [`NO_INDEX`].
-    ///
-    /// # Safety
-    ///
-    /// The object is tracked, allocated and in this pool.
-    #[inline(always)]
-    pub(crate) unsafe fn index_of(&self, object: NonNull<Header>) -> &Cell<u32> {
-        debug_assert!(self.kind.is_tracked());
-        // The address of the pool, with the provenance of its whole memory.
-        let pool = object.as_ptr().map_addr(|_| self.address()).cast::<Pool>();
-        // SAFETY: the indices lie right behind the pool's header.
-        let indices = unsafe { pool.add(1) }.cast::<Cell<u32>>();
-        // SAFETY: a tracked pool has an index for each block.
-        unsafe { &*indices.add(self.place_of(object)) }
+        ((offset as u64 * u64::from(self.inverse)) >> 32) as usize
     }
 
     /// Takes the free blocks of a word: its number, and a one for each block.
