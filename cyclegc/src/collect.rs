@@ -394,10 +394,10 @@ impl Scratch {
                 }
                 let target = self.edges[edge];
                 let refs = &mut self.refs[target as usize];
-                if target as usize > index {
-                    // Any count above 0 will do: its turn comes.
-                    *refs |= 1;
-                } else if *refs == 0 {
+                // Any count above 0 will do for what lies ahead: its turn
+                // comes. Without a branch, since there is no telling.
+                *refs |= u32::from(target as usize > index);
+                if *refs == 0 {
                     *refs = LIVE;
                     self.queue.push(target);
                 }
