@@ -34,7 +34,7 @@ use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 
 use crate::header::Header;
-use crate::pool::{Kind, MIN_BLOCK_BYTES, POOL_BYTES, Pool, Shape};
+use crate::pool::{Kind, MIN_BLOCK_BYTES, Pool};
 use crate::state;
 
 /// The block sizes: each multiple of 16 up to 512, then four in each doubling.
@@ -52,16 +52,6 @@ const SIZES: [usize; CLASS_COUNT] = {
         class += 1;
     }
     sizes
-};
-
-const SHAPES: [Shape; CLASS_COUNT] = {
-    let mut shapes = [Shape::of(MIN_BLOCK_BYTES); CLASS_COUNT];
-    let mut class = 0;
-    while class < CLASS_COUNT {
-        shapes[class] = Shape::of(SIZES[class]);
-        class += 1;
-    }
-    shapes
 };
 
 const CLASS_COUNT: usize = 42;
@@ -96,7 +86,7 @@ const ALONE: bool = cfg!(cyclegc_alone);
 pub(crate) struct Heap {
     classes: [[Class; CLASS_COUNT]; Kind::COUNT],
     tracked: RefCell<Vec<NonNull<Pool>>>,
-    spare: [Cell<Option<NonNull<u8>>>; SPARE_LIMIT],
+    spare: [Cell<Option<NonNull<Pool>>>; SPARE_LIMIT],
     spare_count: Cell<usize>,
     closed: Cell<bool>,
 }
@@ -150,22 +140,16 @@ impl Class {
         Some(unsafe { NonNull::new_unchecked(block) })
     }
 
-    /// Gives the free blocks of the current word back; the pool is `ended` if
-    /// it is empty then.
-    fn put_back_word(&self, ended: impl FnOnce(NonNull<Pool>)) {
+    /// Gives the free blocks of the current word back.
+    fn put_back_word(&self) {
         let (free, base) = (self.free.replace(0), self.base.replace(ptr::null_mut()));
         if free == 0 {
             return;
         }
-        let pool = base.map_addr(|address| address & !(POOL_BYTES - 1));
-        // SAFETY: invariant 1: the word lies in a pool.
-        let pool = unsafe { NonNull::new_unchecked(pool) }.cast::<Pool>();
-        // SAFETY: invariant 1: it is there.
-        let this = unsafe { pool.as_ref() };
-        let word = this.word_at(base).unwrap_or_default();
-        if this.give_word_back(word, free) {
-            ended(pool);
-        }
+        // SAFETY: invariant 1: the word's pool is there.
+        let pool = unsafe { Pool::around(base) };
+        // SAFETY: as above.
+        unsafe { pool.as_ref() }.give_back(base, free);
     }
 
     /// Puts a pool at the front of the list.
@@ -271,7 +255,9 @@ impl Heap {
             };
             // INVARIANT: 1.
             this.free.set(free);
-            this.base.set(Pool::word_start(pool, word));
+            // SAFETY: the pool is listed, and has the word.
+            this.base
+                .set(unsafe { Pool::word_start(pool, word) }.as_ptr());
             if let Some(start) = this.take(SIZES[class]) {
                 // SAFETY: the header lies in the block.
                 return unsafe { start.add(prefix_bytes) }.cast();
@@ -281,13 +267,12 @@ impl Heap {
 
     /// An empty pool at the front of its class; `None` without memory.
     fn add_pool(&self, kind: Kind, class: usize) -> Option<NonNull<Pool>> {
-        let shape = SHAPES[class];
         let kept = self.spare_count.get().checked_sub(1).and_then(|last| {
             self.spare_count.set(last);
             self.spare[last].take()
         });
-        let small = u8::try_from(class).unwrap_or(u8::MAX);
-        let pool = Pool::new(shape, kind, small, kept)?;
+        #[allow(clippy::cast_possible_truncation, reason = "both are small")]
+        let pool = Pool::new(kept, SIZES[class] as u32, kind, class as u8)?;
         self.enter(pool);
         self.classes[kind as usize][class].list(pool);
         Some(pool)
@@ -330,11 +315,9 @@ impl Heap {
     pub(crate) unsafe fn free(&self, object: NonNull<Header>) {
         // SAFETY: the caller's object is allocated.
         let pool = unsafe { Pool::of(object) };
-        if pool.free_block(object) {
-            // SAFETY: the object's pool, with the provenance of its memory.
-            let pool = object.as_ptr().map_addr(|_| ptr::from_ref(pool).addr());
-            // SAFETY: a pool is not at address 0.
-            self.countdown_ended(unsafe { NonNull::new_unchecked(pool) }.cast());
+        // SAFETY: and so its pool is there.
+        if unsafe { pool.as_ref() }.free_block(object) {
+            self.countdown_ended(pool);
         }
     }
 
@@ -346,11 +329,7 @@ impl Heap {
             // SAFETY: invariant 2: it is there.
             let this = unsafe { pool.as_ref() };
             let class = &self.classes[this.kind() as usize][this.class()];
-            let word = this.word_at(class.base.get()).filter(|_| !this.alone);
-            objects.extend(Pool::objects(
-                *pool,
-                word.map(|word| (word, class.free.get())),
-            ));
+            objects.extend(this.objects(class.base.get(), class.free.get()));
         }
     }
 
@@ -358,12 +337,21 @@ impl Heap {
     pub(crate) fn close(&self) {
         self.closed.set(true);
         for class in self.classes.iter().flatten() {
-            class.put_back_word(|pool| self.countdown_ended(pool));
+            class.put_back_word();
+            let mut next = class.usable.get();
+            while let Some(pool) = next {
+                // SAFETY: listed pools are there.
+                let this = unsafe { pool.as_ref() };
+                next = this.next.get();
+                if this.used_count() == 0 {
+                    self.countdown_ended(pool);
+                }
+            }
         }
         for spare in &self.spare[..self.spare_count.replace(0)] {
             if let Some(spare) = spare.take() {
-                // SAFETY: a spare pool's memory starts with it still.
-                unsafe { Pool::free(spare.cast()) };
+                // SAFETY: nothing uses a spare pool.
+                unsafe { Pool::free(spare) };
             }
         }
         let mut tracked = self.tracked.borrow_mut();
@@ -379,6 +367,10 @@ impl Heap {
         let this = unsafe { pool.as_ref() };
         let class = &self.classes[this.kind() as usize][this.class()];
         if this.listed.get() {
+            // The class's only pool waits there: it is soon wanted again.
+            if class.usable.get() == Some(pool) && this.next.get().is_none() && !self.closed.get() {
+                return;
+            }
             class.unlist(this);
         } else if !this.alone && this.used_count() != 0 {
             class.list(pool);
@@ -409,8 +401,7 @@ impl Heap {
             // SAFETY: no block of it is in use, and no list holds it.
             unsafe { Pool::free(pool) };
         } else {
-            // SAFETY: as above, and it is not alone.
-            self.spare[spare_count].set(Some(unsafe { Pool::give_up(pool) }));
+            self.spare[spare_count].set(Some(pool));
             self.spare_count.set(spare_count + 1);
         }
     }
@@ -434,4 +425,177 @@ extern "C" fn slow_allocate(
         state.open();
         state.heap.allocate_slowly(block, prefix_bytes, tracked)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::POOL_BYTES;
+
+    fn layout(size: usize, align: usize) -> Layout {
+        Layout::from_size_align(size, align).unwrap()
+    }
+
+    /// A heap that gives all back, whatever the test does.
+    struct Closing(Heap);
+
+    impl Drop for Closing {
+        fn drop(&mut self) {
+            self.0.close();
+            if !std::thread::panicking() {
+                assert!(self.0.tracked.borrow().is_empty(), "a pool is left");
+            }
+        }
+    }
+
+    fn heap() -> Closing {
+        Closing(Heap::new())
+    }
+
+    fn allocate(heap: &Heap, block: Layout, prefix_bytes: usize) -> NonNull<Header> {
+        match class_of(block, prefix_bytes, true) {
+            Some((kind, class)) => match heap.classes[kind as usize][class].take(SIZES[class]) {
+                // SAFETY: the header lies in the block.
+                Some(start) => unsafe { start.add(prefix_bytes) }.cast(),
+                None => heap.allocate_slowly(block, prefix_bytes, true),
+            },
+            None => heap.allocate_slowly(block, prefix_bytes, true),
+        }
+    }
+
+    fn free(heap: &Heap, objects: impl IntoIterator<Item = NonNull<Header>>) {
+        for object in objects {
+            // SAFETY: the test allocated it and uses it no more.
+            unsafe { heap.free(object) };
+        }
+    }
+
+    fn listed(heap: &Heap) -> Vec<usize> {
+        let mut objects = Vec::new();
+        heap.objects(&mut objects);
+        let mut addresses: Vec<usize> = objects.iter().map(|object| object.addr().get()).collect();
+        addresses.sort_unstable();
+        addresses
+    }
+
+    fn sorted(objects: &[NonNull<Header>]) -> Vec<usize> {
+        let mut addresses: Vec<usize> = objects.iter().map(|object| object.addr().get()).collect();
+        addresses.sort_unstable();
+        addresses
+    }
+
+    #[test]
+    fn blocks_of_every_size_are_apart_and_found_again() {
+        let heap = heap();
+        for size in (24..=MAX_BLOCK_BYTES + 64).step_by(40) {
+            for (prefix_bytes, align) in [(8, 8), (16, 8), (16, 16)] {
+                let count = 3 * POOL_BYTES / size + 3;
+                let objects: Vec<_> = (0..count)
+                    .map(|_| {
+                        allocate(
+                            &heap.0,
+                            layout(size.next_multiple_of(align), align),
+                            prefix_bytes,
+                        )
+                    })
+                    .collect();
+                let addresses = sorted(&objects);
+                assert!(
+                    addresses.windows(2).all(|pair| pair[0] + size <= pair[1]),
+                    "{size}"
+                );
+                assert!(addresses.iter().all(|at| (at - prefix_bytes) % align == 0));
+                assert_eq!(listed(&heap.0), addresses, "{size}");
+                for object in &objects {
+                    // SAFETY: the block is ours.
+                    let block = unsafe { object.cast::<u8>().sub(prefix_bytes) };
+                    // SAFETY: its bytes are ours, so nothing of the heap's is there.
+                    unsafe { block.write_bytes(0xA5, size) };
+                }
+                assert_eq!(listed(&heap.0), addresses, "{size}");
+                free(&heap.0, objects);
+                assert_eq!(listed(&heap.0), []);
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_finds_its_pool_whatever_its_alignment() {
+        let heap = heap();
+        let mut objects = Vec::new();
+        for shift in 3..=18 {
+            let align = 1 << shift;
+            for prefix_bytes in [8_usize, 16].map(|bytes| bytes.next_multiple_of(align)) {
+                for size in [16, 40_000, 300_000].map(|bytes| prefix_bytes + bytes) {
+                    let object = allocate(
+                        &heap.0,
+                        layout(size.next_multiple_of(align), align),
+                        prefix_bytes,
+                    );
+                    assert_eq!((object.addr().get() - prefix_bytes) % align, 0);
+                    // Of a wide prefix only the last two words are used.
+                    let used = prefix_bytes.min(16);
+                    // SAFETY: the block is ours.
+                    let block = unsafe { object.cast::<u8>().sub(used) };
+                    // SAFETY: as above.
+                    unsafe { block.write_bytes(0xA5, size - prefix_bytes + used) };
+                    objects.push(object);
+                }
+            }
+        }
+        assert_eq!(listed(&heap.0), sorted(&objects));
+        free(&heap.0, objects);
+    }
+
+    #[test]
+    fn a_freed_block_is_used_again_before_a_new_pool() {
+        let heap = heap();
+        let block = layout(64, 8);
+        let mut objects: Vec<_> = (0..5_000).map(|_| allocate(&heap.0, block, 8)).collect();
+        let pools = heap.0.tracked.borrow().len();
+        for round in 0..50 {
+            let (kept, freed): (Vec<_>, Vec<_>) = objects
+                .iter()
+                .enumerate()
+                .partition(|(at, _)| at % 7 != round % 7);
+            let freed: Vec<_> = freed.into_iter().map(|(_, object)| *object).collect();
+            let count = freed.len();
+            free(&heap.0, freed);
+            objects = kept.into_iter().map(|(_, object)| *object).collect();
+            objects.extend((0..count).map(|_| allocate(&heap.0, block, 8)));
+            assert_eq!(listed(&heap.0), sorted(&objects));
+        }
+        assert_eq!(heap.0.tracked.borrow().len(), pools);
+        free(&heap.0, objects);
+    }
+
+    #[test]
+    fn empty_pools_go_back_but_for_a_few() {
+        let heap = heap();
+        let objects: Vec<_> = (0..50_000)
+            .map(|_| allocate(&heap.0, layout(64, 8), 8))
+            .collect();
+        assert!(heap.0.tracked.borrow().len() > 2 * SPARE_LIMIT);
+        free(&heap.0, objects);
+        // The one with the current word is kept too.
+        assert!(heap.0.tracked.borrow().len() <= 1);
+        assert_eq!(heap.0.spare_count.get(), SPARE_LIMIT);
+    }
+
+    #[test]
+    fn a_closed_heap_serves_each_object_alone() {
+        let heap = heap();
+        let before: Vec<_> = (0..1_000)
+            .map(|_| allocate(&heap.0, layout(48, 8), 8))
+            .collect();
+        heap.0.close();
+        let after: Vec<_> = (0..100)
+            .map(|_| allocate(&heap.0, layout(48, 8), 8))
+            .collect();
+        let pools = heap.0.tracked.borrow().len();
+        free(&heap.0, after);
+        assert_eq!(heap.0.tracked.borrow().len(), pools - 100);
+        free(&heap.0, before);
+        assert_eq!(heap.0.tracked.borrow().capacity(), 0);
+    }
 }

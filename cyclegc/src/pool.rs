@@ -3,10 +3,14 @@
 //! ```text
 //!  multiple of POOL_BYTES
 //!  v
-//!  +------+---------+---------+---------+-- - -+
-//!  | Pool | block 0 | block 1 | block 2 |      |
-//!  +------+---------+---------+---------+-- - -+
+//!  +---------+---------+--+------+---+---------+-- - -+
+//!  | block 0 | block 1 |  | Pool |   | block 4 |      |
+//!  +---------+---------+--+------+---+---------+-- - -+
 //! ```
+//!
+//! `Pool`, which describes it, lies over the blocks at one of [`COLORS`] places:
+//! in all pools at the same, it would find room in few sets of the cache. The
+//! blocks under it are never handed out.
 //!
 //! The header of an object finds its pool by its address. The pools of tracked
 //! objects are the collector's list of them (CPython: the lists of `PyGC_Head`).
@@ -15,12 +19,12 @@
 //!
 //! # Invariants
 //!
-//! 1. A pool lies at a multiple of [`POOL_BYTES`]; the headers of its objects
-//!    lie in the `POOL_BYTES` after it, or right behind them.
+//! 1. A pool starts at a multiple of [`POOL_BYTES`]; the headers of its objects
+//!    lie in the `POOL_BYTES` from there, or right behind them.
 //! 2. `used` has a one for every block that is handed out or that the class's
-//!    current word holds, and for every place that is no block.
-//! 3. Block `place` lies `first + place * block_bytes` after the pool, and the
-//!    header of its object `prefix_bytes` after that, in tracked pools.
+//!    current word holds, and for every place that is no block or under `Pool`.
+//! 3. Block `place` lies `place * block_bytes` after the start, and the header
+//!    of its object `prefix_bytes` after that, in tracked pools.
 //! 4. A listed pool's `countdown` is the number of its blocks in use; that of
 //!    another is 1.
 //!
@@ -47,10 +51,14 @@ pub(crate) const MIN_BLOCK_BYTES: usize = 32;
 pub(crate) const WORD: usize = u64::BITS as usize;
 const WORDS: usize = POOL_BYTES / MIN_BLOCK_BYTES / WORD;
 
+/// Places for a `Pool` in its pool, each a line of the cache.
+const COLORS: usize = 64;
+const LINE: usize = 64;
+
 /// See the module.
 #[repr(C)]
 pub(crate) struct Pool {
-    shape: Shape,
+    block_bytes: u32,
     /// 2^32 / `block_bytes`, rounded up; 0 where there is one block.
     inverse: u32,
     /// Frees until the pool must be listed, or is empty.
@@ -62,14 +70,16 @@ pub(crate) struct Pool {
     /// For one object, and unlisted.
     pub(crate) alone: bool,
     used: [Cell<u64>; WORDS],
+    /// Ones of `used` that stand for no block.
+    reserved_count: u32,
+    prefix_bytes: usize,
     /// In the class's list.
     pub(crate) next: Cell<Option<NonNull<Pool>>>,
     pub(crate) previous: Cell<Option<NonNull<Pool>>>,
     /// Index in the heap's array of tracked pools.
     pub(crate) place_in_heap: Cell<usize>,
-    prefix_bytes: usize,
     /// What the allocator gave for this pool.
-    start: NonNull<u8>,
+    memory: NonNull<u8>,
     layout: Layout,
 }
 
@@ -93,40 +103,17 @@ impl Kind {
     }
 }
 
-/// Where the blocks of a pool lie.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    /// Where block 0 starts.
-    first: u32,
-    block_bytes: u32,
-    block_count: u32,
-}
-
-impl Shape {
-    /// As many blocks as fit; those of a multiple of 64 bytes are aligned to 64.
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "all are below `POOL_BYTES`"
-    )]
-    pub(crate) const fn of(block_bytes: usize) -> Shape {
-        let align = match block_bytes.trailing_zeros() {
-            0..6 => 1 << block_bytes.trailing_zeros(),
-            _ => 64,
-        };
-        let first = size_of::<Pool>().next_multiple_of(align);
-        Shape {
-            first: first as u32,
-            block_bytes: block_bytes as u32,
-            block_count: ((POOL_LAYOUT.size() - first) / block_bytes) as u32,
-        }
-    }
-}
-
-/// Where the pool of a header at this address lies. Reckons from below the
+/// Where the pool of a header at this address starts. Reckons from below the
 /// header, so that one right behind `POOL_BYTES` finds it too.
 #[inline(always)]
-fn pool_address(header: usize) -> usize {
+fn start_of(header: usize) -> usize {
     header.wrapping_sub(size_of::<usize>()) & !(POOL_BYTES - 1)
+}
+
+/// Where the `Pool` of a pool that starts at this address lies.
+#[inline(always)]
+fn pool_in(start: usize) -> usize {
+    start + start / POOL_BYTES % COLORS * LINE
 }
 
 impl Pool {
@@ -134,47 +121,66 @@ impl Pool {
     ///
     /// # Safety
     ///
-    /// The object is allocated, and the pool is used only while it is.
+    /// The object is allocated.
     #[inline(always)]
-    pub(crate) unsafe fn of<'a>(object: NonNull<Header>) -> &'a Pool {
-        let pool = object.as_ptr().map_addr(pool_address).cast::<Pool>();
-        // SAFETY: invariant 1: it lies in the allocation of the object. All
-        // its fields that change are cells.
-        unsafe { &*pool }
+    pub(crate) unsafe fn of(object: NonNull<Header>) -> NonNull<Pool> {
+        let pool = object.as_ptr().map_addr(|header| pool_in(start_of(header)));
+        // SAFETY: invariant 1: it lies in the allocation of the object.
+        unsafe { NonNull::new_unchecked(pool.cast()) }
     }
 
-    /// A pool with free blocks, in fresh memory or in what [`Self::give_up`]
-    /// kept. `None` if there is no memory.
+    /// The pool that a block is in.
+    ///
+    /// # Safety
+    ///
+    /// There is one.
+    pub(crate) unsafe fn around(block: *mut u8) -> NonNull<Pool> {
+        let pool = block.map_addr(|block| pool_in(block & !(POOL_BYTES - 1)));
+        // SAFETY: the caller's.
+        unsafe { NonNull::new_unchecked(pool.cast()) }
+    }
+
+    /// A pool with free blocks, in fresh memory or that of a pool which is
+    /// used no more. `None` if there is no memory.
     pub(crate) fn new(
-        shape: Shape,
+        kept: Option<NonNull<Pool>>,
+        block_bytes: u32,
         kind: Kind,
         class: u8,
-        kept: Option<NonNull<u8>>,
     ) -> Option<NonNull<Pool>> {
-        let start = match kept {
-            Some(start) => start,
+        let memory = match kept {
+            // SAFETY: the caller's pool is there.
+            Some(pool) => unsafe { pool.as_ref() }.memory,
             // SAFETY: the layout is not empty.
             None => NonNull::new(unsafe { alloc(POOL_LAYOUT) })?,
         };
+        // SAFETY: it lies in the memory.
+        let pool = unsafe { Self::around(memory.as_ptr()) };
+        let own = pool.addr().get() - memory.addr().get();
+        let size = block_bytes as usize;
         let used = std::array::from_fn(|word| {
-            let blocks = (shape.block_count as usize).saturating_sub(word * WORD);
+            let blocks = (POOL_LAYOUT.size() / size).saturating_sub(word * WORD);
             Cell::new(if blocks < WORD { u64::MAX << blocks } else { 0 })
         });
-        let pool = start.cast::<Pool>();
+        for place in own / size..(own + size_of::<Pool>()).div_ceil(size) {
+            let word = &used[place / WORD];
+            word.set(word.get() | 1 << (place % WORD));
+        }
         let fresh = Pool {
-            shape,
-            inverse: u32::MAX / shape.block_bytes + 1,
+            block_bytes,
+            inverse: u32::MAX / block_bytes + 1,
             countdown: Cell::new(0),
             kind,
             class,
             listed: Cell::new(false),
             alone: false,
+            reserved_count: ones_of(&used),
             used,
+            prefix_bytes: if kind == Kind::TrackedWide { 16 } else { 8 },
             next: Cell::new(None),
             previous: Cell::new(None),
             place_in_heap: Cell::new(0),
-            prefix_bytes: if kind == Kind::TrackedWide { 16 } else { 8 },
-            start,
+            memory,
             layout: POOL_LAYOUT,
         };
         // SAFETY: the memory is a pool's, and nothing uses it.
@@ -189,38 +195,48 @@ impl Pool {
         prefix_bytes: usize,
         kind: Kind,
     ) -> Option<(NonNull<Pool>, NonNull<Header>)> {
-        let first = size_of::<Pool>().next_multiple_of(block.align());
-        let size = first.checked_add(block.size())?;
+        const OWN_BYTES: usize = COLORS * LINE + size_of::<Pool>();
+        // At the latest; mostly earlier, see below.
+        let last = OWN_BYTES.next_multiple_of(block.align());
+        let size = last.checked_add(block.size())?;
         let layout = Layout::from_size_align(size, block.align().max(POOL_BYTES)).ok()?;
         // SAFETY: the layout is not empty.
-        let start = NonNull::new(unsafe { alloc(layout) })?;
-        // SAFETY: the header lies in the block, and that in what was allocated.
-        let header = unsafe { start.add(first + prefix_bytes) }.cast::<Header>();
-        // INVARIANT: 1: for alignments up to `POOL_BYTES` this is `start`. For
-        // larger ones `first` is the alignment, and this lies `POOL_BYTES`
-        // before the header.
-        let pool = header.as_ptr().map_addr(pool_address).cast::<Pool>();
-        // SAFETY: it is not below `start`.
+        let memory = NonNull::new(unsafe { alloc(layout) })?;
+        // INVARIANT: 1: with an alignment of `POOL_BYTES` or more the header
+        // lies at such a multiple, and the pool starts `POOL_BYTES` before.
+        let lies_behind = block.align() >= POOL_BYTES;
+        let start = if lies_behind {
+            memory.addr().get() + last + prefix_bytes - POOL_BYTES
+        } else {
+            memory.addr().get()
+        };
+        let pool = memory.as_ptr().with_addr(pool_in(start)).cast::<Pool>();
+        // SAFETY: `start` is not below `memory`.
         let pool = unsafe { NonNull::new_unchecked(pool) };
+        let own_end = pool.addr().get() + size_of::<Pool>() - start;
+        let first = if lies_behind {
+            last
+        } else {
+            own_end.next_multiple_of(block.align())
+        };
+        // SAFETY: the block is in what was allocated: `first <= last`.
+        let header = unsafe { memory.add(first + prefix_bytes) }.cast::<Header>();
         let fresh = Pool {
-            shape: Shape {
-                first: 0,
-                block_bytes: 0,
-                block_count: 1,
-            },
+            block_bytes: 0,
             inverse: 0,
             countdown: Cell::new(1),
             kind,
             class: 0,
             listed: Cell::new(false),
             alone: true,
-            used: std::array::from_fn(|_| Cell::new(u64::MAX)),
+            used: [const { Cell::new(0) }; WORDS],
+            reserved_count: 0,
+            // From the start, where this pool's one block is said to lie.
+            prefix_bytes: header.addr().get() - start,
             next: Cell::new(None),
             previous: Cell::new(None),
             place_in_heap: Cell::new(0),
-            // From the pool, since `first` is 0.
-            prefix_bytes: header.addr().get() - pool.addr().get(),
-            start,
+            memory,
             layout,
         };
         // SAFETY: the memory is fresh, and ends no earlier than the header.
@@ -236,19 +252,9 @@ impl Pool {
     pub(crate) unsafe fn free(pool: NonNull<Pool>) {
         // SAFETY: the caller's pool is still there.
         let this = unsafe { pool.as_ref() };
-        let (start, layout) = (this.start, this.layout);
+        let (memory, layout) = (this.memory, this.layout);
         // SAFETY: `alloc` gave it with this layout.
-        unsafe { dealloc(start.as_ptr(), layout) };
-    }
-
-    /// Memory for [`Self::new`], instead of [`Self::free`].
-    ///
-    /// # Safety
-    ///
-    /// As for `free`; the pool is not alone.
-    pub(crate) unsafe fn give_up(pool: NonNull<Pool>) -> NonNull<u8> {
-        // SAFETY: the caller's pool is still there.
-        unsafe { pool.as_ref() }.start
+        unsafe { dealloc(memory.as_ptr(), layout) };
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -259,14 +265,16 @@ impl Pool {
         usize::from(self.class)
     }
 
-    fn address(&self) -> usize {
-        std::ptr::from_ref(self).addr()
+    /// Where the pool starts.
+    #[inline(always)]
+    fn start(&self) -> usize {
+        std::ptr::from_ref(self).addr() & !(POOL_BYTES - 1)
     }
 
     /// Which block an object lies in.
     #[inline(always)]
     fn place_of(&self, object: NonNull<Header>) -> usize {
-        let offset = object.addr().get() - self.address() - self.shape.first as usize;
+        let offset = object.addr().get() - self.start();
         // Exact: offsets and block sizes are below 2^14.
         ((offset as u64 * u64::from(self.inverse)) >> 32) as usize
     }
@@ -281,13 +289,13 @@ impl Pool {
         Some((word, free))
     }
 
-    /// Gives blocks of a word back; true if the pool must be looked at.
-    #[must_use]
-    pub(crate) fn give_word_back(&self, word: usize, free: u64) -> bool {
-        self.used[word].set(self.used[word].get() & !free);
-        // INVARIANT: 4: the pool is listed.
-        self.countdown.set(self.countdown.get() - free.count_ones());
-        self.countdown.get() == 0
+    /// Gives blocks of the word at `base` back.
+    pub(crate) fn give_back(&self, base: *mut u8, free: u64) {
+        if let Some(word) = self.word_at(base) {
+            // INVARIANT: 2 and 4: the pool is listed.
+            self.used[word].set(self.used[word].get() & !free);
+            self.countdown.set(self.countdown.get() - free.count_ones());
+        }
     }
 
     /// Frees an object's block; true if the pool must be listed or is empty.
@@ -305,49 +313,63 @@ impl Pool {
 
     /// Blocks in use.
     pub(crate) fn used_count(&self) -> u32 {
-        let ones: u32 = self.used.iter().map(|used| used.get().count_ones()).sum();
-        let all = u32::try_from(WORDS * WORD).unwrap_or(u32::MAX);
-        ones - (all - self.shape.block_count)
+        ones_of(&self.used) - self.reserved_count
     }
 
     pub(crate) fn set_countdown(&self, frees: u32) {
         self.countdown.set(frees);
     }
 
-    /// Where the first block of a word lies.
-    pub(crate) fn word_start(pool: NonNull<Pool>, word: usize) -> *mut u8 {
-        // SAFETY: the caller's pool is there.
-        let shape = unsafe { pool.as_ref() }.shape;
-        let offset = shape.first as usize + word * WORD * shape.block_bytes as usize;
-        pool.as_ptr().cast::<u8>().wrapping_add(offset)
-    }
-
-    /// Which word of the pool starts there, if one does.
-    pub(crate) fn word_at(&self, start: *mut u8) -> Option<usize> {
-        let offset = start.addr().wrapping_sub(self.address());
-        let word_bytes = WORD * self.shape.block_bytes as usize;
-        (offset < POOL_BYTES).then(|| (offset - self.shape.first as usize) / word_bytes)
-    }
-
-    /// The headers of a tracked pool's objects, those of the blocks `held`
-    /// (a word and its blocks) left out.
-    pub(crate) fn objects(
-        pool: NonNull<Pool>,
-        held: Option<(usize, u64)>,
-    ) -> impl Iterator<Item = NonNull<Header>> {
-        // SAFETY: the caller's pool is there.
+    /// Where a word of blocks starts.
+    ///
+    /// # Safety
+    ///
+    /// The pool is there.
+    pub(crate) unsafe fn word_start(pool: NonNull<Pool>, word: usize) -> NonNull<u8> {
+        // SAFETY: the caller's.
         let this = unsafe { pool.as_ref() };
-        let (shape, prefix_bytes) = (this.shape, this.prefix_bytes);
-        let places = (0..shape.block_count as usize).filter(move |place| {
+        let offset = word * WORD * this.block_bytes as usize;
+        // SAFETY: the word has blocks, so it starts in the pool's memory.
+        unsafe { this.memory.add(offset) }
+    }
+
+    /// Which word of this pool starts there, if one does.
+    fn word_at(&self, start: *mut u8) -> Option<usize> {
+        let offset = start.addr().wrapping_sub(self.start());
+        (offset < POOL_BYTES).then(|| offset / (WORD * self.block_bytes as usize))
+    }
+
+    /// The headers of the objects of a tracked pool; the blocks `free` of the
+    /// word at `base`, if that is in this pool, hold none.
+    pub(crate) fn objects(
+        &self,
+        base: *mut u8,
+        free: u64,
+    ) -> impl Iterator<Item = NonNull<Header>> {
+        let size = self.block_bytes as usize;
+        let own = std::ptr::from_ref(self).addr() - self.start();
+        let held = if self.alone { None } else { self.word_at(base) };
+        let is_used = move |place: &usize| {
             let (word, bit) = (place / WORD, 1 << (place % WORD));
-            let free = held.is_some_and(|(held, blocks)| held == word && blocks & bit != 0);
-            // SAFETY: as above.
-            !free && unsafe { pool.as_ref() }.used[word].get() & bit != 0
-        });
+            let is_held = held == Some(word) && free & bit != 0;
+            self.used[word].get() & bit != 0 && !is_held && is_block(*place, size, own)
+        };
+        let places = (0..WORDS * WORD).filter(is_used);
+        let places = places.chain(self.alone.then_some(0));
+        let start = self.start() - self.memory.addr().get();
         places.map(move |place| {
-            let offset = shape.first as usize + place * shape.block_bytes as usize;
-            // SAFETY: invariant 3: the header lies in the pool.
-            unsafe { pool.cast::<u8>().add(offset + prefix_bytes) }.cast()
+            // SAFETY: invariant 3: the header lies in the pool's memory.
+            unsafe { self.memory.add(start + place * size + self.prefix_bytes) }.cast()
         })
     }
+}
+
+/// Whether a block lies in its pool, and not under the `Pool` at `own`.
+fn is_block(place: usize, block_bytes: usize, own: usize) -> bool {
+    let (start, end) = (place * block_bytes, (place + 1) * block_bytes);
+    end <= POOL_LAYOUT.size() && (end <= own || own + size_of::<Pool>() <= start)
+}
+
+fn ones_of(words: &[Cell<u64>]) -> u32 {
+    words.iter().map(|word| word.get().count_ones()).sum()
 }
