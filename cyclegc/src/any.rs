@@ -242,6 +242,10 @@ unsafe impl Trace for AnyGc {
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         tracer.visit_any(self);
     }
+
+    fn never_panics(&self) -> bool {
+        true
+    }
 }
 
 /// Gives up a handle without ending the object when the count becomes 0; the

@@ -449,6 +449,10 @@ unsafe impl<T: ?Sized + 'static> Trace for Gc<T> {
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         tracer.visit(self);
     }
+
+    fn never_panics(&self) -> bool {
+        true
+    }
 }
 
 static_assertions::assert_eq_size!(Option<Gc<u64>>, usize);

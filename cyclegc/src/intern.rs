@@ -171,6 +171,10 @@ impl Gc<i64> {
 unsafe impl<T: ?Sized + 'static> Trace for Interner<T> {
     fn trace(&self, _: &mut crate::trace::Tracer<'_>) {}
 
+    fn never_panics(&self) -> bool {
+        true
+    }
+
     fn may_hold_gc(_: crate::trace::TypeDepth) -> bool {
         false
     }
