@@ -191,8 +191,13 @@ impl Knot for Derived {}
 fn knotted<T: Trace>(make: fn(Vec<AnyGc>) -> T) -> usize {
     let knot = Gc::new(Cell::new(None));
     knot.set(Some(make(vec![AnyGc::from(&knot)])));
+    let weak = Gc::downgrade(&knot);
     drop(knot);
-    collect().collected
+    let collected = collect().collected;
+    if let Some(knot) = weak.upgrade() {
+        drop(knot.take());
+    }
+    collected
 }
 
 #[test]
