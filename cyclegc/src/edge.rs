@@ -80,9 +80,28 @@ impl<'a> EdgeTracer<'a> {
         }
     }
 
-    /// Reports the edges of a field; see the type for an example.
+    /// Reports the edges of a field.
     ///
-    /// Costs the name's bytes, and nothing where nobody asks for names.
+    /// ```
+    /// use cyclegc::{EdgeTracer, Gc, Trace, Tracer};
+    ///
+    /// struct Class {
+    ///     methods: Vec<Gc<str>>,
+    /// }
+    ///
+    /// // SAFETY: what is owned is asked once.
+    /// unsafe impl Trace for Class {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.value(&self.methods);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.field("methods", &self.methods);
+    ///     }
+    /// }
+    ///
+    /// let class = Gc::new(Class { methods: vec!["call".into()] });
+    /// assert_eq!(cyclegc::edges(&class)[0].name, ".methods[0]");
+    /// ```
     pub fn field<T: Trace + ?Sized>(&mut self, name: &str, value: &T) {
         self.step(|path| write!(path, ".{name}"), value);
     }

@@ -71,7 +71,7 @@ use crate::header::Header;
 /// 128 boxes or collections inside each other in one value, and, because of 6,
 /// a type that is traced by hand inside a [`Cell`](std::cell::Cell).
 pub unsafe trait Trace: 'static {
-    /// Reports the handles that `self` owns.
+    /// Reports the handles that `self` owns; see [`Tracer`] for an example.
     ///
     /// Called during collections, once for each candidate and collection.
     ///
@@ -85,7 +85,25 @@ pub unsafe trait Trace: 'static {
     /// Reports the handles that `self` owns with their names.
     ///
     /// Only visitors that ask pay for it: a collection never calls this. The
-    /// default names edges by their number.
+    /// default names edges by their number. See [`EdgeTracer`] for one of one's
+    /// own.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, Trace, Tracer};
+    ///
+    /// struct Pair(Gc<str>, Gc<str>);
+    ///
+    /// // SAFETY: both handles are owned, and each is reported once.
+    /// unsafe impl Trace for Pair {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit(&self.0);
+    ///         tracer.visit(&self.1);
+    ///     }
+    /// }
+    ///
+    /// let pair = Gc::new(Pair("a".into(), "b".into()));
+    /// assert_eq!(cyclegc::edges(&pair)[1].name, "<1>");
+    /// ```
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         let mut found = Vec::new();
         self.trace(&mut Tracer {
@@ -101,6 +119,22 @@ pub unsafe trait Trace: 'static {
     ///
     /// Types that cannot are *untracked*: their objects have a smaller header
     /// and no collection knows them. `true` is always safe.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, Trace, Tracer, TypeDepth};
+    ///
+    /// struct Socket(i32);
+    ///
+    /// // SAFETY: it holds no handles.
+    /// unsafe impl Trace for Socket {
+    ///     fn trace(&self, _: &mut Tracer<'_>) {}
+    ///     fn may_hold_gc(_: TypeDepth) -> bool {
+    ///         false
+    ///     }
+    /// }
+    ///
+    /// assert!(!Gc::is_tracked(&Gc::new(Socket(3))));
+    /// ```
     #[must_use]
     fn may_hold_gc(depth: TypeDepth) -> bool
     where
@@ -113,6 +147,28 @@ pub unsafe trait Trace: 'static {
     /// The type's finalizer, if it has one.
     ///
     /// The derive finds an `impl Finalize` by itself.
+    ///
+    /// ```
+    /// use cyclegc::{Finalize, Gc, Trace, Tracer};
+    ///
+    /// struct Noisy;
+    ///
+    /// impl Finalize for Noisy {
+    ///     fn finalize(&self) {
+    ///         println!("bye");
+    ///     }
+    /// }
+    ///
+    /// // SAFETY: it holds no handles.
+    /// unsafe impl Trace for Noisy {
+    ///     fn trace(&self, _: &mut Tracer<'_>) {}
+    ///     fn finalizer() -> Option<fn(&Self)> {
+    ///         Some(Self::finalize)
+    ///     }
+    /// }
+    ///
+    /// drop(Gc::new(Noisy)); // bye
+    /// ```
     #[must_use]
     fn finalizer() -> Option<fn(&Self)>
     where
@@ -157,6 +213,13 @@ pub unsafe trait Trace: 'static {
     /// How the value is written as a key in the name of an edge.
     ///
     /// Strings, integers and the like have one; the default is none.
+    ///
+    /// ```
+    /// use cyclegc::Trace;
+    ///
+    /// assert_eq!((7, "seven").edge_key().as_deref(), Some(r#"(7, "seven")"#));
+    /// assert_eq!(vec![7].edge_key(), None);
+    /// ```
     fn edge_key(&self) -> Option<String> {
         None
     }
@@ -168,6 +231,9 @@ pub unsafe trait Trace: 'static {
 /// destroyed. It may use all it can reach, and it may *resurrect* objects by
 /// storing handles to them somewhere; a resurrected object is not finalized a
 /// second time. CPython calls this `__del__` (PEP 442).
+///
+/// An object has the finalizer of its own type: `Gc<T>` that of `T`. A value
+/// inside another, as in `Gc<RefCell<T>>` or `Gc<[T]>`, is not finalized.
 ///
 /// `#[derive(Trace)]` picks the implementation up; if a generic type's
 /// `Finalize` needs more bounds than its `Trace`, add `#[trace(finalize)]` and
@@ -200,7 +266,7 @@ pub unsafe trait Trace: 'static {
 /// [`set_unraisable_hook`](crate::set_unraisable_hook); the object then dies
 /// as if the finalizer had returned.
 pub trait Finalize {
-    /// Runs once, before `self` is destroyed.
+    /// Runs once, before `self` is destroyed; see the trait for an example.
     fn finalize(&self);
 }
 
@@ -378,6 +444,25 @@ impl TypeDepth {
     pub const START: TypeDepth = TypeDepth(0);
 
     /// Asks about one more type inside; `true` when this is too deep.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, Trace, Tracer, TypeDepth};
+    ///
+    /// struct Wrapper<T>(T);
+    ///
+    /// // SAFETY: what is owned is asked once.
+    /// unsafe impl<T: Trace> Trace for Wrapper<T> {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.value(&self.0);
+    ///     }
+    ///     fn may_hold_gc(depth: TypeDepth) -> bool {
+    ///         depth.inside(T::may_hold_gc)
+    ///     }
+    /// }
+    ///
+    /// assert!(!Gc::is_tracked(&Gc::new(Wrapper(1))));
+    /// assert!(Gc::is_tracked(&Gc::new(Wrapper(Gc::new(1)))));
+    /// ```
     #[inline]
     #[must_use]
     pub fn inside(self, ask: impl FnOnce(TypeDepth) -> bool) -> bool {

@@ -8,6 +8,19 @@ use crate::state::{self, State};
 use crate::unraisable::{self, UnraisablePlace};
 
 /// When a callback of [`add_callback`] runs.
+///
+/// ```
+/// use std::cell::RefCell;
+/// use std::rc::Rc;
+/// use cyclegc::Phase;
+///
+/// let phases = Rc::new(RefCell::new(Vec::new()));
+/// let seen = phases.clone();
+/// let id = cyclegc::add_callback(move |phase, _| seen.borrow_mut().push(phase));
+/// cyclegc::collect();
+/// assert_eq!(*phases.borrow(), [Phase::Start, Phase::Stop]);
+/// # cyclegc::remove_callback(id);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// A collection is about to start (CPython `"start"`).
@@ -17,6 +30,17 @@ pub enum Phase {
 }
 
 /// What a callback of [`add_callback`] is told (CPython's `info`).
+///
+/// ```
+/// use cyclegc::{CollectInfo, Generation, Phase};
+///
+/// let id = cyclegc::add_callback(|phase, info: &CollectInfo| {
+///     assert_eq!(info.generation, Generation::Old);
+///     assert_eq!(info.stats.collected, 0);
+/// });
+/// cyclegc::collect();
+/// # cyclegc::remove_callback(id);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CollectInfo {
     /// The oldest generation that is collected.
@@ -26,6 +50,12 @@ pub struct CollectInfo {
 }
 
 /// Names a callback for [`remove_callback`].
+///
+/// ```
+/// let ids = [(); 2].map(|()| cyclegc::add_callback(|_, _| ()));
+/// assert_ne!(ids[0], ids[1]);
+/// assert!(ids.into_iter().all(cyclegc::remove_callback));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallbackId(u64);
 

@@ -16,17 +16,27 @@ use crate::state::{self, State};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CollectStats {
-    /// Unreachable objects that were destroyed, or saved in [`garbage`].
+    /// Unreachable objects that were destroyed, or saved in
+    /// [`garbage`](crate::garbage).
     pub collected: usize,
     /// Objects whose `trace` panicked: what they hold is kept.
     pub uncollectable: usize,
     /// Objects that were looked at: suspects, and what they reach.
     pub candidates: usize,
-    /// How long it took, callbacks of [`add_callback`] not included.
+    /// How long it took, callbacks of
+    /// [`add_callback`](crate::add_callback) not included.
     pub duration: Duration,
 }
 
 /// What the collections of one generation did so far (`gc.get_stats`).
+///
+/// ```
+/// use cyclegc::{Generation, GenerationStats};
+///
+/// cyclegc::collect_generation(Generation::Middle);
+/// let expected = GenerationStats { collections: 1, ..GenerationStats::default() };
+/// assert_eq!(cyclegc::stats()[1], expected);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GenerationStats {
     /// Number of collections.

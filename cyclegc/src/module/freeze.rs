@@ -6,7 +6,8 @@ use crate::state::{self, State};
 
 /// Takes all tracked objects out of the collections to come (`gc.freeze`).
 ///
-/// They still die by counting. The counts of [`count`] become 0.
+/// They still die by counting. The counts of [`count`](crate::count) become
+/// 0.
 ///
 /// ```
 /// use cyclegc::Gc;

@@ -161,7 +161,8 @@ pub fn deep_size_of(object: impl Into<AnyGc>) -> usize {
     size_bytes
 }
 
-/// The number of tracked objects of this thread, in constant time.
+/// The number of tracked objects of this thread, in constant time:
+/// `len(gc.get_objects())`, frozen objects included.
 ///
 /// ```
 /// use cyclegc::Gc;
@@ -177,7 +178,8 @@ pub fn tracked_count() -> usize {
 }
 
 /// The number of suspects of this thread: objects that saw a drop which was
-/// not their last, and that no old collection has cleared since.
+/// not their last, and that no old collection has cleared since. CPython has no
+/// such thing: it looks at all objects.
 ///
 /// ```
 /// use cyclegc::Gc;
