@@ -67,6 +67,12 @@ impl AnyGc {
     }
 
     /// The name of the object's type (Python's `type(x).__name__`).
+    ///
+    /// ```
+    /// use cyclegc::{AnyGc, Gc};
+    ///
+    /// assert_eq!(AnyGc::from(Gc::<str>::from("x")).type_name(), "str");
+    /// ```
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         (self.head().vtable().type_name)()
@@ -76,6 +82,12 @@ impl AnyGc {
     ///
     /// CPython: `sys.getsizeof`; for all it owns see
     /// [`deep_size_of`](crate::deep_size_of).
+    ///
+    /// ```
+    /// use cyclegc::{AnyGc, Gc};
+    ///
+    /// assert_eq!(AnyGc::from(Gc::<[u16]>::from([1, 2, 3])).size(), 6);
+    /// ```
     #[must_use]
     pub fn size(&self) -> usize {
         // SAFETY: a handle keeps the value alive.
@@ -96,24 +108,54 @@ impl AnyGc {
     }
 
     /// A number that no other live object has (Python's `id`).
+    ///
+    /// ```
+    /// use cyclegc::{AnyGc, Gc};
+    ///
+    /// let (one, two) = (AnyGc::from(Gc::new(1)), AnyGc::from(Gc::new(1)));
+    /// assert_eq!(one.address(), one.clone().address());
+    /// assert_ne!(one.address(), two.address());
+    /// ```
     #[must_use]
     pub fn address(&self) -> usize {
         self.object.addr().get()
     }
 
     /// The number of handles to the object, this one included.
+    ///
+    /// CPython: `sys.getrefcount`, without the 1 that asking adds there.
+    ///
+    /// ```
+    /// use cyclegc::{AnyGc, Gc};
+    ///
+    /// let one = Gc::new(1);
+    /// assert_eq!(AnyGc::from(&one).ref_count(), 2);
+    /// ```
     #[must_use]
     pub fn ref_count(&self) -> usize {
         self.head().count() as usize
     }
 
     /// Whether the collector knows the object (CPython `gc.is_tracked`).
+    ///
+    /// ```
+    /// use cyclegc::{AnyGc, Gc};
+    ///
+    /// assert!(!AnyGc::from(Gc::new(1)).is_tracked());
+    /// assert!(AnyGc::from(Gc::new([Gc::new(1)])).is_tracked());
+    /// ```
     #[must_use]
     pub fn is_tracked(&self) -> bool {
         self.head().has(TRACKED)
     }
 
     /// Whether the finalizer has run (CPython `gc.is_finalized`).
+    ///
+    /// ```
+    /// use cyclegc::{AnyGc, Gc};
+    ///
+    /// assert!(!AnyGc::from(Gc::new(1)).is_finalized());
+    /// ```
     #[must_use]
     pub fn is_finalized(&self) -> bool {
         !self.head().has(TO_FINALIZE) && (self.head().vtable().has_finalizer)()
@@ -240,6 +282,10 @@ unsafe impl Trace for AnyGc {
 
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         tracer.visit_any(self);
+    }
+
+    fn never_panics(&self) -> bool {
+        true
     }
 }
 

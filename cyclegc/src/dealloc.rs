@@ -116,7 +116,7 @@ struct End {
 }
 
 impl End {
-    /// Marks the object dead and strikes it out of the registry.
+    /// Marks the object dead, and counts it so.
     ///
     /// # Safety
     ///

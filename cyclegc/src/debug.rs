@@ -82,3 +82,61 @@ pub(crate) fn print_objects(what: &str, objects: &[NonNull<Header>]) {
         crate::any::forget(any);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gc::Gc;
+    use crate::gc_box::vtable_of;
+    use crate::header::VTable;
+    use crate::trace::{Trace, Tracer};
+
+    struct Bad;
+
+    // SAFETY: no edge is reported.
+    unsafe impl Trace for Bad {
+        fn trace(&self, _: &mut Tracer<'_>) {
+            panic!("trace");
+        }
+    }
+
+    /// Runs this test again in a process of its own, whose end it returns.
+    #[cfg(unix)]
+    fn again(name: &str) -> std::process::Output {
+        std::process::Command::new(std::env::current_exe().expect("a path"))
+            .args(["--exact", name, "--nocapture"])
+            .env("CYCLEGC_TEST_ABORTS", "1")
+            .output()
+            .expect("it starts")
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_panic_that_comes_out_of_a_collection_aborts() {
+        use std::os::unix::process::ExitStatusExt;
+
+        if std::env::var_os("CYCLEGC_TEST_ABORTS").is_none() {
+            let output = again("debug::tests::a_panic_that_comes_out_of_a_collection_aborts");
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                message.contains("cyclegc: a panic came out of a collection"),
+                "{message}"
+            );
+            assert_eq!(output.status.signal(), Some(6), "{message}");
+            return;
+        }
+        // No code of a user can do this: what names a type panics, in the
+        // middle of the first pass.
+        let table: &'static VTable = Box::leak(Box::new(VTable {
+            type_name: || panic!("not caught"),
+            ..*vtable_of::<Bad>()
+        }));
+        let bad = Gc::new(Bad);
+        let header = bad.head();
+        let (count, flags) = (header.raw_count(), header.flags());
+        // SAFETY: it only names the type in another way.
+        unsafe { bad.header().write(Header::new(count, flags, table)) };
+        drop(bad.clone());
+        crate::collect();
+    }
+}

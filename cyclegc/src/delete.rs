@@ -15,7 +15,7 @@
 //!    at once but keeps its box.
 //! 2. Between the last proof that the set is unreachable and the last `DEAD`
 //!    mark no code of a user runs. From then on no new handle to a member can
-//!    be made: weak references and the registry do not give any.
+//!    be made: weak references and `State::objects` do not give any.
 //! 3. While the values of the set are dropped, each member's count includes
 //!    one that this file holds, and is quiet: the handles among members only
 //!    count down, and no member is destroyed twice.

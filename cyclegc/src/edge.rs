@@ -57,6 +57,8 @@ pub struct EdgeTracer<'a> {
     owned_bytes: usize,
     /// How many `step` run.
     depth: u32,
+    /// As in [`Tracer`](crate::Tracer).
+    pub(crate) in_cell: bool,
 }
 
 impl std::fmt::Debug for EdgeTracer<'_> {
@@ -74,41 +76,198 @@ impl<'a> EdgeTracer<'a> {
             sink,
             owned_bytes: 0,
             depth: 0,
+            in_cell: false,
         }
     }
 
     /// Reports the edges of a field.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Gc, Trace, Tracer};
+    ///
+    /// struct Class {
+    ///     methods: Vec<Gc<str>>,
+    /// }
+    ///
+    /// // SAFETY: what is owned is asked once.
+    /// unsafe impl Trace for Class {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.value(&self.methods);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.field("methods", &self.methods);
+    ///     }
+    /// }
+    ///
+    /// let class = Gc::new(Class { methods: vec!["call".into()] });
+    /// assert_eq!(cyclegc::edges(&class)[0].name, ".methods[0]");
+    /// ```
     pub fn field<T: Trace + ?Sized>(&mut self, name: &str, value: &T) {
         self.step(|path| write!(path, ".{name}"), value);
     }
 
     /// Reports the edges of an element.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Gc, Trace, Tracer};
+    ///
+    /// struct Pair([Gc<str>; 2]);
+    ///
+    /// // SAFETY: both handles are owned, and each is reported once.
+    /// unsafe impl Trace for Pair {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.value(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         for (index, handle) in self.0.iter().enumerate() {
+    ///             tracer.index(index, handle);
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let pair = Gc::new(Pair(["a".into(), "b".into()]));
+    /// assert_eq!(cyclegc::edges(&pair)[1].name, "[1]");
+    /// ```
     pub fn index<T: Trace + ?Sized>(&mut self, index: usize, value: &T) {
         self.step(|path| write!(path, "[{index}]"), value);
     }
 
     /// Reports the edges of the value that a map holds for `key`.
     ///
-    /// `index` names the entry if the key has no text of its own.
+    /// `index` names the entry if the key has no text of its own, as
+    /// [`Trace::edge_key`] gives.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Gc, Trace, Tracer};
+    ///
+    /// struct Scope(Vec<(String, Gc<u32>)>);
+    ///
+    /// // SAFETY: what is owned is asked once; the names hold no handles.
+    /// unsafe impl Trace for Scope {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.value(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         for (index, (name, value)) in self.0.iter().enumerate() {
+    ///             tracer.key(index, name, value);
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let scope = Gc::new(Scope(vec![("x".into(), Gc::new(1))]));
+    /// assert_eq!(cyclegc::edges(&scope)[0].name, r#"["x"]"#);
+    /// ```
     pub fn key<K: Trace + ?Sized, T: Trace + ?Sized>(&mut self, index: usize, key: &K, value: &T) {
-        match key.edge_key() {
+        let text = if self.may_ask(key) {
+            key.edge_key()
+        } else {
+            None
+        };
+        match text {
             Some(key) => self.step(|path| write!(path, "[{key}]"), value),
             None => self.index(index, value),
         }
     }
 
+    /// Reports the edges of a value that has no name of its own, such as what a
+    /// pointer or a cell owns.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Gc, Trace, Tracer};
+    ///
+    /// struct Wrapper(Vec<Gc<str>>);
+    ///
+    /// // SAFETY: what is owned is asked once.
+    /// unsafe impl Trace for Wrapper {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.value(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.value(&self.0);
+    ///     }
+    /// }
+    ///
+    /// assert_eq!(cyclegc::edges(&Gc::new(Wrapper(vec!["x".into()])))[0].name, "[0]");
+    /// ```
+    pub fn value<T: Trace + ?Sized>(&mut self, value: &T) {
+        if self.may_ask(value) {
+            value.trace_edges(self);
+        }
+    }
+
+    /// Runs `trace` for what a `Cell` holds.
+    pub(crate) fn in_cell(&mut self, trace: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.in_cell, true);
+        trace(self);
+        self.in_cell = before;
+    }
+
     /// Counts memory that the object owns besides its own bytes, such as a
     /// vector's buffer; [`deep_size_of`](crate::deep_size_of) adds it.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Gc, Trace, Tracer};
+    ///
+    /// struct Image(Box<[u8]>);
+    ///
+    /// // SAFETY: it holds no handles.
+    /// unsafe impl Trace for Image {
+    ///     fn trace(&self, _: &mut Tracer<'_>) {}
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.owned(self.0.len());
+    ///     }
+    /// }
+    ///
+    /// assert!(cyclegc::deep_size_of(Gc::new(Image([0; 4096].into()))) > 4096);
+    /// ```
     pub fn owned(&mut self, size_bytes: usize) {
         self.owned_bytes = self.owned_bytes.saturating_add(size_bytes);
     }
 
-    /// Reports one handle.
+    /// Reports one handle, under the name of the field or element that is
+    /// being asked.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Gc, Trace, Tracer};
+    ///
+    /// struct Slot(Gc<str>);
+    ///
+    /// // SAFETY: the one owned handle is reported once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.visit(&self.0);
+    ///     }
+    /// }
+    ///
+    /// assert_eq!(cyclegc::edges(&Gc::new(vec![Slot("x".into())]))[0].name, "[0]");
+    /// ```
     pub fn visit<T: ?Sized>(&mut self, gc: &Gc<T>) {
         (self.sink)(&self.path, gc.header());
     }
 
-    /// Reports one type-erased handle.
+    /// Reports one type-erased handle, as [`visit`](Self::visit) does.
+    ///
+    /// ```
+    /// use cyclegc::{AnyGc, EdgeTracer, Gc, Trace, Tracer};
+    ///
+    /// struct Slot(AnyGc);
+    ///
+    /// // SAFETY: the one owned handle is reported once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit_any(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.visit_any(&self.0);
+    ///     }
+    /// }
+    ///
+    /// let slots = Gc::new(vec![Slot(Gc::new(1).into())]);
+    /// assert_eq!(cyclegc::edges(&slots)[0].name, "[0]");
+    /// ```
     pub fn visit_any(&mut self, any: &AnyGc) {
         (self.sink)(&self.path, any.header());
     }
@@ -134,9 +293,15 @@ impl<'a> EdgeTracer<'a> {
         let before = self.path.len();
         // Writing to a `String` does not fail.
         let _ = name(&mut self.path);
-        value.trace_edges(self);
+        self.value(value);
         self.path.truncate(before);
         self.depth -= 1;
+    }
+
+    /// Nothing of the value's runs that could panic while a `Cell` is being
+    /// looked into.
+    fn may_ask<T: Trace + ?Sized>(&self, value: &T) -> bool {
+        !self.in_cell || value.never_panics()
     }
 }
 

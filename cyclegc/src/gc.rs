@@ -397,7 +397,7 @@ impl<T: Trace> Gc<[T]> {
         if tracked {
             state::with(State::before_new);
         }
-        let object = gc_box::from_vec(values);
+        let object = gc_box::from_vec(values, tracked);
         if tracked {
             // SAFETY: the object is tracked and new.
             state::with(|state| unsafe { state.born(object.cast()) });
@@ -448,6 +448,10 @@ unsafe impl<T: ?Sized + 'static> Trace for Gc<T> {
 
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         tracer.visit(self);
+    }
+
+    fn never_panics(&self) -> bool {
+        true
     }
 }
 

@@ -348,8 +348,7 @@ unsafe fn new_slice<T: Erased + ?Sized, E>(
 }
 
 /// A box that holds the vector's values.
-pub(crate) fn from_vec<T: Trace>(values: Vec<T>) -> NonNull<GcBox<[T]>> {
-    let tracked = <[T]>::type_may_hold_gc();
+pub(crate) fn from_vec<T: Trace>(values: Vec<T>, tracked: bool) -> NonNull<GcBox<[T]>> {
     let mut values = ManuallyDrop::new(values);
     // SAFETY: the values are moved out: the vector's length becomes 0 below.
     let header = unsafe { new_slice::<[T], T>(values.as_ptr(), values.len(), tracked) };

@@ -35,6 +35,10 @@ type Table<T> = HashMap<u64, Vec<Weak<T>>>;
 
 impl<T: ?Sized + Hash + Eq + 'static> Interner<T> {
     /// An empty interner.
+    ///
+    /// ```
+    /// assert!(cyclegc::intern::Interner::<str>::new().is_empty());
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Interner {
@@ -46,11 +50,18 @@ impl<T: ?Sized + Hash + Eq + 'static> Interner<T> {
     /// The object of all values equal to `value`; made if there is none.
     ///
     /// Costs a hash and a look-up; a new entry also an object and a weak
-    /// reference with a callback.
+    /// reference with a callback. `T`'s `Hash`, `Eq` and conversion may use the
+    /// interner; what they intern meanwhile is not looked at again.
     ///
-    /// # Panics
+    /// ```
+    /// use cyclegc::{Gc, intern::Interner};
     ///
-    /// If `T`'s `Eq` interns into this interner.
+    /// let names = Interner::<str>::new();
+    /// let made = Gc::<str>::from("eggs");
+    /// // A handle becomes the shared object itself.
+    /// assert!(Gc::ptr_eq(&names.intern(made.clone()), &made));
+    /// assert!(Gc::ptr_eq(&names.intern("eggs"), &made));
+    /// ```
     pub fn intern<V>(&self, value: V) -> Gc<T>
     where
         V: std::borrow::Borrow<T> + Into<Gc<T>>,
@@ -90,13 +101,26 @@ impl<T: ?Sized + Hash + Eq + 'static> Interner<T> {
         candidates.into_iter().find(|found| **found == *value)
     }
 
-    /// The number of interned values.
+    /// The number of interned values; costs a look at each.
+    ///
+    /// ```
+    /// let numbers = cyclegc::intern::Interner::<u64>::new();
+    /// let kept = (numbers.intern(1), numbers.intern(1), numbers.intern(2));
+    /// assert_eq!(numbers.len(), 2);
+    /// # drop(kept);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.table.borrow().values().map(Vec::len).sum()
     }
 
     /// Whether nothing is interned.
+    ///
+    /// ```
+    /// let numbers = cyclegc::intern::Interner::<u64>::new();
+    /// drop(numbers.intern(1));
+    /// assert!(numbers.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -170,6 +194,10 @@ impl Gc<i64> {
 // SAFETY: it reports nothing: the table may be shared, and is weak.
 unsafe impl<T: ?Sized + 'static> Trace for Interner<T> {
     fn trace(&self, _: &mut crate::trace::Tracer<'_>) {}
+
+    fn never_panics(&self) -> bool {
+        true
+    }
 
     fn may_hold_gc(_: crate::trace::TypeDepth) -> bool {
         false

@@ -71,7 +71,7 @@
 //! | `gc.callbacks` | [`add_callback`], [`remove_callback`] |
 //! | `gc.set_debug`, `gc.garbage` | [`set_debug`], [`garbage`], [`take_garbage`] |
 //! | `sys.getrefcount`, `sys.getsizeof` | [`Gc::ref_count`], [`AnyGc::size`], [`deep_size_of`] |
-//! | `__del__`, `sys.unraisablehook` | [`Finalize`], [`set_unraisable_hook`] |
+//! | `__del__`, `weakref.finalize`, `sys.unraisablehook` | [`Finalize`], [`set_unraisable_hook`] |
 //! | `weakref.ref`, `WeakValueDictionary` | [`Weak`], [`WeakValueMap`] |
 //! | `sys.intern`, small integers | [`intern::Interner`], [`Gc::small_int`] |
 //!

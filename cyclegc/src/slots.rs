@@ -1,8 +1,8 @@
 //! An array of objects in which each knows its place.
 //!
-//! The registry of all tracked objects and the arrays of suspects are `Slots`.
-//! A bitmap says which places are in use; new objects take the free places of
-//! one word of it, lowest first, then those of the next word that has any:
+//! The suspects of a generation are in `Slots`. A bitmap says which places are
+//! in use; new objects take the free places of one word of it, lowest first,
+//! then those of the next word that has any:
 //!
 //! ```text
 //!  used     1111 1111 | 1101 0110 | 0011 1011 | ...

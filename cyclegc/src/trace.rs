@@ -55,17 +55,23 @@ use crate::header::Header;
 ///    every handle. Handles behind an `Rc`, a reference or a raw pointer,
 ///    which others may report too, are not reported.
 /// 2. While nothing changes the value, `trace` reports the same edges.
-/// 3. `trace` and `trace_edges` create, clone and drop no handle, start no
-///    collection, and change no value that a `Cell` or `RefCell` holds.
+/// 3. `trace`, `trace_edges` and `edge_key` create, clone and drop no handle,
+///    start no collection, and change no value that a `Cell` or `RefCell`
+///    holds. A panic leaves them: they catch none, because a panic hook may
+///    have done any of that, and the collector must hear of it.
 /// 4. The type's `Drop`, if it has one, and those of its fields use no handle
 ///    that `trace` reports: its target may be destroyed already.
 /// 5. `may_hold_gc` returns `true` if `trace` can ever report an edge.
+/// 6. `never_panics` does nothing but answer. Where it answers `true`, the
+///    functions of 3 do not panic, and they ask what the value owns through
+///    [`Tracer::value`] and [`EdgeTracer`]'s methods only.
 ///
 /// Reporting too few edges, or panicking, is safe: what is missed counts as
 /// referenced from outside and stays alive. So does what lies behind more than
-/// 128 boxes or collections inside each other in one value.
+/// 128 boxes or collections inside each other in one value, and, because of 6,
+/// a type that is traced by hand inside a [`Cell`](std::cell::Cell).
 pub unsafe trait Trace: 'static {
-    /// Reports the handles that `self` owns.
+    /// Reports the handles that `self` owns; see [`Tracer`] for an example.
     ///
     /// Called during collections, once for each candidate and collection.
     ///
@@ -79,10 +85,31 @@ pub unsafe trait Trace: 'static {
     /// Reports the handles that `self` owns with their names.
     ///
     /// Only visitors that ask pay for it: a collection never calls this. The
-    /// default names edges by their number.
+    /// default names edges by their number. See [`EdgeTracer`] for one of one's
+    /// own.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, Trace, Tracer};
+    ///
+    /// struct Pair(Gc<str>, Gc<str>);
+    ///
+    /// // SAFETY: both handles are owned, and each is reported once.
+    /// unsafe impl Trace for Pair {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit(&self.0);
+    ///         tracer.visit(&self.1);
+    ///     }
+    /// }
+    ///
+    /// let pair = Gc::new(Pair("a".into(), "b".into()));
+    /// assert_eq!(cyclegc::edges(&pair)[1].name, "<1>");
+    /// ```
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         let mut found = Vec::new();
-        self.trace(&mut Tracer::new(&mut found));
+        self.trace(&mut Tracer {
+            in_cell: tracer.in_cell,
+            ..Tracer::new(&mut found)
+        });
         for (number, target) in found.into_iter().enumerate() {
             tracer.numbered(number, target);
         }
@@ -92,6 +119,22 @@ pub unsafe trait Trace: 'static {
     ///
     /// Types that cannot are *untracked*: their objects have a smaller header
     /// and no collection knows them. `true` is always safe.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, Trace, Tracer, TypeDepth};
+    ///
+    /// struct Socket(i32);
+    ///
+    /// // SAFETY: it holds no handles.
+    /// unsafe impl Trace for Socket {
+    ///     fn trace(&self, _: &mut Tracer<'_>) {}
+    ///     fn may_hold_gc(_: TypeDepth) -> bool {
+    ///         false
+    ///     }
+    /// }
+    ///
+    /// assert!(!Gc::is_tracked(&Gc::new(Socket(3))));
+    /// ```
     #[must_use]
     fn may_hold_gc(depth: TypeDepth) -> bool
     where
@@ -104,6 +147,28 @@ pub unsafe trait Trace: 'static {
     /// The type's finalizer, if it has one.
     ///
     /// The derive finds an `impl Finalize` by itself.
+    ///
+    /// ```
+    /// use cyclegc::{Finalize, Gc, Trace, Tracer};
+    ///
+    /// struct Noisy;
+    ///
+    /// impl Finalize for Noisy {
+    ///     fn finalize(&self) {
+    ///         println!("bye");
+    ///     }
+    /// }
+    ///
+    /// // SAFETY: it holds no handles.
+    /// unsafe impl Trace for Noisy {
+    ///     fn trace(&self, _: &mut Tracer<'_>) {}
+    ///     fn finalizer() -> Option<fn(&Self)> {
+    ///         Some(Self::finalize)
+    ///     }
+    /// }
+    ///
+    /// drop(Gc::new(Noisy)); // bye
+    /// ```
     #[must_use]
     fn finalizer() -> Option<fn(&Self)>
     where
@@ -112,9 +177,49 @@ pub unsafe trait Trace: 'static {
         None
     }
 
+    /// Whether tracing the value cannot panic.
+    ///
+    /// What a [`Cell`](std::cell::Cell) holds is looked into only then: nothing
+    /// marks it as borrowed, so a panic hook could take it out and drop it while
+    /// `trace` is using it. Derived types and those of std answer `true`. A type
+    /// that is traced by hand is not looked into inside a cell, unless it says
+    /// `true`, too; a `RefCell` has no such rule.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use cyclegc::{Gc, Trace, Tracer};
+    ///
+    /// struct Link(Gc<Cell<Option<Link>>>);
+    ///
+    /// // SAFETY: the handle is reported once, and nothing here panics.
+    /// unsafe impl Trace for Link {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.value(&self.0);
+    ///     }
+    ///     fn never_panics(&self) -> bool {
+    ///         true
+    ///     }
+    /// }
+    ///
+    /// let cell = Gc::new(Cell::new(None));
+    /// cell.set(Some(Link(cell.clone())));
+    /// drop(cell);
+    /// assert_eq!(cyclegc::collect().collected, 1);
+    /// ```
+    fn never_panics(&self) -> bool {
+        false
+    }
+
     /// How the value is written as a key in the name of an edge.
     ///
     /// Strings, integers and the like have one; the default is none.
+    ///
+    /// ```
+    /// use cyclegc::Trace;
+    ///
+    /// assert_eq!((7, "seven").edge_key().as_deref(), Some(r#"(7, "seven")"#));
+    /// assert_eq!(vec![7].edge_key(), None);
+    /// ```
     fn edge_key(&self) -> Option<String> {
         None
     }
@@ -126,6 +231,9 @@ pub unsafe trait Trace: 'static {
 /// destroyed. It may use all it can reach, and it may *resurrect* objects by
 /// storing handles to them somewhere; a resurrected object is not finalized a
 /// second time. CPython calls this `__del__` (PEP 442).
+///
+/// An object has the finalizer of its own type: `Gc<T>` that of `T`. A value
+/// inside another, as in `Gc<RefCell<T>>` or `Gc<[T]>`, is not finalized.
 ///
 /// `#[derive(Trace)]` picks the implementation up; if a generic type's
 /// `Finalize` needs more bounds than its `Trace`, add `#[trace(finalize)]` and
@@ -158,7 +266,7 @@ pub unsafe trait Trace: 'static {
 /// [`set_unraisable_hook`](crate::set_unraisable_hook); the object then dies
 /// as if the finalizer had returned.
 pub trait Finalize {
-    /// Runs once, before `self` is destroyed.
+    /// Runs once, before `self` is destroyed; see the trait for an example.
     fn finalize(&self);
 }
 
@@ -182,6 +290,8 @@ pub struct Tracer<'a> {
     found: &'a mut Vec<NonNull<Header>>,
     /// How many `inside` run.
     depth: u32,
+    /// A `Cell` is being looked into: what may panic is left out.
+    in_cell: bool,
 }
 
 /// Levels of boxes and collections in one value that are looked into: a value
@@ -191,7 +301,11 @@ pub(crate) const NESTING_LIMIT: u32 = 128;
 impl<'a> Tracer<'a> {
     #[inline]
     pub(crate) fn new(found: &'a mut Vec<NonNull<Header>>) -> Self {
-        Tracer { found, depth: 0 }
+        Tracer {
+            found,
+            depth: 0,
+            in_cell: false,
+        }
     }
 }
 
@@ -202,6 +316,24 @@ impl Tracer<'_> {
     /// For a pointer or a collection through which a type may contain itself,
     /// as `Box` and `Vec`. More than 128 levels inside each other are not
     /// looked into: handles there count as referenced from outside.
+    ///
+    /// ```
+    /// use std::ptr::NonNull;
+    /// use cyclegc::{Gc, Trace, Tracer};
+    ///
+    /// /// A box of one's own, which may hold one of its kind.
+    /// struct Own<T: Trace>(NonNull<T>);
+    ///
+    /// // SAFETY: what the pointer owns is asked once.
+    /// unsafe impl<T: Trace> Trace for Own<T> {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         // SAFETY: it points to a value that `self` owns.
+    ///         tracer.inside(|tracer| tracer.value(unsafe { self.0.as_ref() }));
+    ///     }
+    /// }
+    /// # let own = Own(NonNull::from(Box::leak(Box::new(Gc::new(1)))));
+    /// # assert_eq!(cyclegc::referents(&Gc::new(own)).len(), 1);
+    /// ```
     #[inline]
     pub fn inside(&mut self, trace: impl FnOnce(&mut Self)) {
         if self.depth >= NESTING_LIMIT {
@@ -212,13 +344,75 @@ impl Tracer<'_> {
         self.depth -= 1;
     }
 
+    /// Reports the handles of a value that the one being traced owns.
+    ///
+    /// As `value.trace(tracer)`, but leaves a value out that may panic while a
+    /// `Cell` is being looked into. Costs nothing but the call for types of
+    /// which that is known.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, Trace, Tracer};
+    ///
+    /// struct Row(Vec<Gc<str>>, String);
+    ///
+    /// // SAFETY: what is owned is asked once; the string holds no handles.
+    /// unsafe impl Trace for Row {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.value(&self.0);
+    ///     }
+    /// }
+    /// # assert_eq!(cyclegc::edges(&Gc::new(Row(vec!["x".into()], String::new()))).len(), 1);
+    /// ```
+    #[inline]
+    pub fn value<T: Trace + ?Sized>(&mut self, value: &T) {
+        if !self.in_cell || value.never_panics() {
+            value.trace(self);
+        }
+    }
+
+    /// Runs `trace` for what a `Cell` holds.
+    #[inline]
+    pub(crate) fn in_cell(&mut self, trace: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.in_cell, true);
+        trace(self);
+        self.in_cell = before;
+    }
+
     /// Reports one handle (CPython `Py_VISIT`).
+    ///
+    /// ```
+    /// use cyclegc::{Gc, Trace, Tracer};
+    ///
+    /// struct Slot(Gc<str>);
+    ///
+    /// // SAFETY: the one owned handle is reported once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit(&self.0);
+    ///     }
+    /// }
+    /// # assert_eq!(cyclegc::referents(&Gc::new(Slot("x".into()))).len(), 1);
+    /// ```
     #[inline]
     pub fn visit<T: ?Sized>(&mut self, gc: &Gc<T>) {
         self.edge(gc.header());
     }
 
     /// Reports one type-erased handle.
+    ///
+    /// ```
+    /// use cyclegc::{AnyGc, Gc, Trace, Tracer};
+    ///
+    /// struct Slot(AnyGc);
+    ///
+    /// // SAFETY: the one owned handle is reported once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit_any(&self.0);
+    ///     }
+    /// }
+    /// # assert_eq!(cyclegc::referents(&Gc::new(Slot(Gc::new(1).into()))).len(), 1);
+    /// ```
     #[inline]
     pub fn visit_any(&mut self, any: &AnyGc) {
         self.edge(any.header());
@@ -250,6 +444,25 @@ impl TypeDepth {
     pub const START: TypeDepth = TypeDepth(0);
 
     /// Asks about one more type inside; `true` when this is too deep.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, Trace, Tracer, TypeDepth};
+    ///
+    /// struct Wrapper<T>(T);
+    ///
+    /// // SAFETY: what is owned is asked once.
+    /// unsafe impl<T: Trace> Trace for Wrapper<T> {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.value(&self.0);
+    ///     }
+    ///     fn may_hold_gc(depth: TypeDepth) -> bool {
+    ///         depth.inside(T::may_hold_gc)
+    ///     }
+    /// }
+    ///
+    /// assert!(!Gc::is_tracked(&Gc::new(Wrapper(1))));
+    /// assert!(Gc::is_tracked(&Gc::new(Wrapper(Gc::new(1)))));
+    /// ```
     #[inline]
     #[must_use]
     pub fn inside(self, ask: impl FnOnce(TypeDepth) -> bool) -> bool {

@@ -21,13 +21,16 @@ sequence! { [T: Trace, S: 'static] hashbrown::HashSet<T, S>, T, capacity; }
 // SAFETY: each element is owned and asked once.
 unsafe impl<A: smallvec::Array<Item: Trace> + 'static> Trace for smallvec::SmallVec<A> {
     fn trace(&self, tracer: &mut Tracer<'_>) {
-        tracer.inside(|tracer| self.as_slice().trace(tracer));
+        tracer.inside(|tracer| tracer.value(self.as_slice()));
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         if self.spilled() {
             tracer.owned(self.capacity() * size_of::<A::Item>());
         }
-        self.as_slice().trace_edges(tracer);
+        tracer.value(self.as_slice());
+    }
+    fn never_panics(&self) -> bool {
+        true
     }
     fn may_hold_gc(depth: TypeDepth) -> bool {
         depth.inside(<A::Item>::may_hold_gc)

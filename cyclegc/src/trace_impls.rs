@@ -2,8 +2,11 @@
 //!
 //! Cells are looked into only if nobody is using them: what a borrowed
 //! `RefCell` or a locked `Mutex` holds counts as referenced from outside, and
-//! stays alive. `Rc`, `Arc` and references are not looked into at all: others
-//! may reach the same handles through them, and they would be counted twice.
+//! stays alive. Nothing marks a `Cell` as used, so it is looked into only by
+//! code that cannot panic ([`Trace::never_panics`]): a panic hook is code of a
+//! user, which could take the value out. `Rc`, `Arc` and references are not
+//! looked into at all: others may reach the same handles through them, and they
+//! would be counted twice.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -21,6 +24,9 @@ macro_rules! leaf {
             #[inline]
             fn trace(&self, _: &mut Tracer<'_>) {}
             fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+            fn never_panics(&self) -> bool {
+                true
+            }
             #[inline]
             fn may_hold_gc(_: TypeDepth) -> bool {
                 false
@@ -37,6 +43,9 @@ macro_rules! key {
             #[inline]
             fn trace(&self, _: &mut Tracer<'_>) {}
             fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+            fn never_panics(&self) -> bool {
+                true
+            }
             #[inline]
             fn may_hold_gc(_: TypeDepth) -> bool {
                 false
@@ -95,6 +104,9 @@ macro_rules! unsized_leaf {
         unsafe impl Trace for $type {
             fn trace(&self, _: &mut Tracer<'_>) {}
             fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+            fn never_panics(&self) -> bool {
+                true
+            }
         }
     )*};
 }
@@ -105,6 +117,10 @@ unsized_leaf! { std::path::Path, std::ffi::OsStr, std::ffi::CStr }
 unsafe impl<T: Trace + ?Sized> Trace for &'static T {
     fn trace(&self, _: &mut Tracer<'_>) {}
     fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+    fn never_panics(&self) -> bool {
+        // `edge_key` asks.
+        (**self).never_panics()
+    }
     fn may_hold_gc(_: TypeDepth) -> bool {
         false
     }
@@ -117,6 +133,9 @@ unsafe impl<T: Trace + ?Sized> Trace for &'static T {
 unsafe impl Trace for str {
     fn trace(&self, _: &mut Tracer<'_>) {}
     fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+    fn never_panics(&self) -> bool {
+        true
+    }
     fn edge_key(&self) -> Option<String> {
         Some(format!("{self:?}"))
     }
@@ -128,6 +147,9 @@ unsafe impl Trace for String {
     fn trace(&self, _: &mut Tracer<'_>) {}
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         tracer.owned(self.capacity());
+    }
+    fn never_panics(&self) -> bool {
+        true
     }
     #[inline]
     fn may_hold_gc(_: TypeDepth) -> bool {
@@ -143,7 +165,7 @@ unsafe impl<T: Trace> Trace for [T] {
     #[inline]
     fn trace(&self, tracer: &mut Tracer<'_>) {
         for element in self {
-            element.trace(tracer);
+            tracer.value(element);
         }
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
@@ -151,16 +173,22 @@ unsafe impl<T: Trace> Trace for [T] {
             tracer.index(index, element);
         }
     }
+    fn never_panics(&self) -> bool {
+        true
+    }
 }
 
 // SAFETY: each element is owned and asked once.
 unsafe impl<T: Trace, const N: usize> Trace for [T; N] {
     #[inline]
     fn trace(&self, tracer: &mut Tracer<'_>) {
-        self.as_slice().trace(tracer);
+        tracer.value(self.as_slice());
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
-        self.as_slice().trace_edges(tracer);
+        tracer.value(self.as_slice());
+    }
+    fn never_panics(&self) -> bool {
+        true
     }
     #[inline]
     fn may_hold_gc(depth: TypeDepth) -> bool {
@@ -172,11 +200,15 @@ unsafe impl<T: Trace, const N: usize> Trace for [T; N] {
 unsafe impl<T: Trace + ?Sized> Trace for Box<T> {
     #[inline]
     fn trace(&self, tracer: &mut Tracer<'_>) {
-        tracer.inside(|tracer| (**self).trace(tracer));
+        tracer.inside(|tracer| tracer.value(&**self));
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         tracer.owned(size_of_val(&**self));
-        (**self).trace_edges(tracer);
+        tracer.value(&**self);
+    }
+    fn never_panics(&self) -> bool {
+        // `edge_key` asks.
+        (**self).never_panics()
     }
     fn edge_key(&self) -> Option<String> {
         (**self).edge_key()
@@ -186,11 +218,14 @@ unsafe impl<T: Trace + ?Sized> Trace for Box<T> {
 // SAFETY: what the pin owns is asked once.
 unsafe impl<T: Trace + ?Sized> Trace for std::pin::Pin<Box<T>> {
     fn trace(&self, tracer: &mut Tracer<'_>) {
-        tracer.inside(|tracer| (**self).trace(tracer));
+        tracer.inside(|tracer| tracer.value(&**self));
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         tracer.owned(size_of_val(&**self));
-        (**self).trace_edges(tracer);
+        tracer.value(&**self);
+    }
+    fn never_panics(&self) -> bool {
+        true
     }
 }
 
@@ -198,13 +233,16 @@ unsafe impl<T: Trace + ?Sized> Trace for std::pin::Pin<Box<T>> {
 unsafe impl<B: ?Sized + ToOwned<Owned: Trace> + 'static> Trace for Cow<'static, B> {
     fn trace(&self, tracer: &mut Tracer<'_>) {
         if let Cow::Owned(value) = self {
-            value.trace(tracer);
+            tracer.value(value);
         }
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         if let Cow::Owned(value) = self {
-            value.trace_edges(tracer);
+            tracer.value(value);
         }
+    }
+    fn never_panics(&self) -> bool {
+        true
     }
     fn may_hold_gc(depth: TypeDepth) -> bool {
         depth.inside(<B::Owned>::may_hold_gc)
@@ -216,13 +254,16 @@ unsafe impl<T: Trace> Trace for Option<T> {
     #[inline]
     fn trace(&self, tracer: &mut Tracer<'_>) {
         if let Some(value) = self {
-            value.trace(tracer);
+            tracer.value(value);
         }
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         if let Some(value) = self {
-            value.trace_edges(tracer);
+            tracer.value(value);
         }
+    }
+    fn never_panics(&self) -> bool {
+        true
     }
     #[inline]
     fn may_hold_gc(depth: TypeDepth) -> bool {
@@ -234,15 +275,18 @@ unsafe impl<T: Trace> Trace for Option<T> {
 unsafe impl<T: Trace, E: Trace> Trace for Result<T, E> {
     fn trace(&self, tracer: &mut Tracer<'_>) {
         match self {
-            Ok(value) => value.trace(tracer),
-            Err(error) => error.trace(tracer),
+            Ok(value) => tracer.value(value),
+            Err(error) => tracer.value(error),
         }
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         match self {
-            Ok(value) => value.trace_edges(tracer),
-            Err(error) => error.trace_edges(tracer),
+            Ok(value) => tracer.value(value),
+            Err(error) => tracer.value(error),
         }
+    }
+    fn never_panics(&self) -> bool {
+        true
     }
     fn may_hold_gc(depth: TypeDepth) -> bool {
         depth.inside(T::may_hold_gc) || depth.inside(E::may_hold_gc)
@@ -255,10 +299,13 @@ macro_rules! wrapper {
         // SAFETY: the wrapped value is asked once.
         unsafe impl<T: Trace> Trace for std::$type::$name<T> {
             fn trace(&self, tracer: &mut Tracer<'_>) {
-                self.0.trace(tracer);
+                tracer.value(&self.0);
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
-                self.0.trace_edges(tracer);
+                tracer.value(&self.0);
+            }
+            fn never_panics(&self) -> bool {
+                true
             }
             fn may_hold_gc(depth: TypeDepth) -> bool {
                 depth.inside(T::may_hold_gc)
@@ -278,7 +325,7 @@ macro_rules! sequence {
             fn trace(&self, tracer: &mut Tracer<'_>) {
                 tracer.inside(|tracer| {
                     for element in self {
-                        element.trace(tracer);
+                        tracer.value(element);
                     }
                 });
             }
@@ -287,6 +334,9 @@ macro_rules! sequence {
                 for (index, element) in self.iter().enumerate() {
                     tracer.index(index, element);
                 }
+            }
+            fn never_panics(&self) -> bool {
+                true
             }
             #[inline]
             fn may_hold_gc(depth: TypeDepth) -> bool {
@@ -316,8 +366,8 @@ macro_rules! map {
             fn trace(&self, tracer: &mut Tracer<'_>) {
                 tracer.inside(|tracer| {
                     for (key, value) in self {
-                        key.trace(tracer);
-                        value.trace(tracer);
+                        tracer.value(key);
+                        tracer.value(value);
                     }
                 });
             }
@@ -327,6 +377,9 @@ macro_rules! map {
                     tracer.index(index, key);
                     tracer.key(index, key, value);
                 }
+            }
+            fn never_panics(&self) -> bool {
+                true
             }
             #[inline]
             fn may_hold_gc(depth: TypeDepth) -> bool {
@@ -343,16 +396,26 @@ map! {
     [S: 'static] HashMap<K, V, S>, capacity;
 }
 
-// SAFETY: the value is owned and asked once. Nothing changes the cell
-// meanwhile: `trace` may not (contract, 3), and no other code runs.
+// SAFETY: the value is owned and asked once.
 unsafe impl<T: Trace> Trace for Cell<T> {
+    #[inline]
     fn trace(&self, tracer: &mut Tracer<'_>) {
-        // SAFETY: see above; a `&mut` to the value would need one to the cell.
-        unsafe { &*self.as_ptr() }.trace(tracer);
+        tracer.in_cell(|tracer| {
+            // SAFETY: nothing changes the cell meanwhile. `trace` does not
+            // (contract, 3), and no other code runs: what could panic, and so
+            // start a panic hook, is left out (contract, 6). A `&mut` to the
+            // value would need one to the cell.
+            tracer.value(unsafe { &*self.as_ptr() });
+        });
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
-        // SAFETY: as in `trace`.
-        unsafe { &*self.as_ptr() }.trace_edges(tracer);
+        tracer.in_cell(|tracer| {
+            // SAFETY: as in `trace`.
+            tracer.value(unsafe { &*self.as_ptr() });
+        });
+    }
+    fn never_panics(&self) -> bool {
+        true
     }
     fn may_hold_gc(depth: TypeDepth) -> bool {
         depth.inside(T::may_hold_gc)
@@ -364,13 +427,16 @@ unsafe impl<T: Trace> Trace for RefCell<T> {
     #[inline]
     fn trace(&self, tracer: &mut Tracer<'_>) {
         if let Ok(value) = self.try_borrow() {
-            value.trace(tracer);
+            tracer.value(&*value);
         }
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         if let Ok(value) = self.try_borrow() {
-            value.trace_edges(tracer);
+            tracer.value(&*value);
         }
+    }
+    fn never_panics(&self) -> bool {
+        true
     }
     #[inline]
     fn may_hold_gc(depth: TypeDepth) -> bool {
@@ -385,13 +451,16 @@ macro_rules! once {
         unsafe impl<T: Trace> Trace for $type<T> {
             fn trace(&self, tracer: &mut Tracer<'_>) {
                 if let Some(value) = self.get() {
-                    value.trace(tracer);
+                    tracer.value(value);
                 }
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
                 if let Some(value) = self.get() {
-                    value.trace_edges(tracer);
+                    tracer.value(value);
                 }
+            }
+            fn never_panics(&self) -> bool {
+                true
             }
             fn may_hold_gc(depth: TypeDepth) -> bool {
                 depth.inside(T::may_hold_gc)
@@ -409,17 +478,20 @@ macro_rules! lock {
         unsafe impl<T: Trace> Trace for $type<T> {
             fn trace(&self, tracer: &mut Tracer<'_>) {
                 match self.$try_lock() {
-                    Ok(value) => value.trace(tracer),
-                    Err(TryLockError::Poisoned(value)) => value.get_ref().trace(tracer),
+                    Ok(value) => tracer.value(&*value),
+                    Err(TryLockError::Poisoned(value)) => tracer.value(&**value.get_ref()),
                     Err(TryLockError::WouldBlock) => {}
                 }
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
                 match self.$try_lock() {
-                    Ok(value) => value.trace_edges(tracer),
-                    Err(TryLockError::Poisoned(value)) => value.get_ref().trace_edges(tracer),
+                    Ok(value) => tracer.value(&*value),
+                    Err(TryLockError::Poisoned(value)) => tracer.value(&**value.get_ref()),
                     Err(TryLockError::WouldBlock) => {}
                 }
+            }
+            fn never_panics(&self) -> bool {
+                true
             }
             fn may_hold_gc(depth: TypeDepth) -> bool {
                 depth.inside(T::may_hold_gc)
@@ -436,10 +508,13 @@ macro_rules! range {
         // SAFETY: both ends are owned and asked once.
         unsafe impl<T: Trace> Trace for std::ops::$name<T> {
             fn trace(&self, tracer: &mut Tracer<'_>) {
-                $(self.$field.trace(tracer);)*
+                $(tracer.value(&self.$field);)*
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
                 $(tracer.field(stringify!($field), &self.$field);)*
+            }
+            fn never_panics(&self) -> bool {
+                true
             }
             fn may_hold_gc(depth: TypeDepth) -> bool {
                 depth.inside(T::may_hold_gc)
@@ -457,10 +532,14 @@ macro_rules! tuple {
         unsafe impl<$($name: Trace),*> Trace for ($($name,)*) {
             #[inline]
             fn trace(&self, tracer: &mut Tracer<'_>) {
-                $(self.$index.trace(tracer);)*
+                $(tracer.value(&self.$index);)*
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
                 $(tracer.field(stringify!($index), &self.$index);)*
+            }
+            fn never_panics(&self) -> bool {
+                // `edge_key` asks.
+                true $(&& self.$index.never_panics())*
             }
             #[inline]
             fn may_hold_gc(depth: TypeDepth) -> bool {

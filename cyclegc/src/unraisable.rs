@@ -12,6 +12,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::state;
 
 /// What was running when a panic was caught.
+///
+/// ```
+/// use cyclegc::{Gc, UnraisablePlace, Weak};
+///
+/// cyclegc::set_unraisable_hook(Some(|caught| {
+///     assert_eq!(caught.place, UnraisablePlace::Callback);
+/// }));
+/// let target = Gc::new(1);
+/// let weak = Weak::with_callback(&target, || panic!("no"));
+/// drop(target); // does not panic
+/// # drop(weak);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnraisablePlace {
@@ -27,6 +39,18 @@ pub enum UnraisablePlace {
 }
 
 /// A panic that was caught because nobody could have handled it.
+///
+/// CPython's `sys.UnraisableHookArgs`.
+///
+/// ```
+/// use cyclegc::{Unraisable, UnraisableHook};
+///
+/// let hook: UnraisableHook = |caught: &Unraisable<'_>| {
+///     let text = caught.payload.downcast_ref::<&str>();
+///     eprintln!("{}: {:?}", caught.type_name, text);
+/// };
+/// cyclegc::set_unraisable_hook(Some(hook));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Unraisable<'a> {
@@ -38,7 +62,8 @@ pub struct Unraisable<'a> {
     pub payload: &'a (dyn Any + Send),
 }
 
-/// The type of [`set_unraisable_hook`]'s hook.
+/// The type of [`set_unraisable_hook`]'s hook; see there and [`Unraisable`] for
+/// examples.
 pub type UnraisableHook = fn(&Unraisable<'_>);
 
 /// Sets what hears of this thread's caught panics; returns the hook before.

@@ -242,6 +242,10 @@ unsafe impl<T: ?Sized + 'static> Trace for Weak<T> {
 
     fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
 
+    fn never_panics(&self) -> bool {
+        true
+    }
+
     fn may_hold_gc(_: TypeDepth) -> bool {
         true
     }

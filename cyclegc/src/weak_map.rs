@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 
+use crate::edge::EdgeTracer;
 use crate::gc::Gc;
+use crate::trace::{Trace, Tracer};
 use crate::weak::Weak;
 
 /// A map whose entries vanish when their values die
@@ -35,6 +37,10 @@ const SWEEP_COUNT: usize = 16;
 
 impl<K: Hash + Eq, T: ?Sized> WeakValueMap<K, T> {
     /// An empty map.
+    ///
+    /// ```
+    /// assert!(cyclegc::WeakValueMap::<u8, u8>::new().is_empty());
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         WeakValueMap {
@@ -65,6 +71,18 @@ impl<K: Hash + Eq, T: ?Sized> WeakValueMap<K, T> {
     }
 
     /// The value of `key`, if it is alive.
+    ///
+    /// Costs a look-up and an increment.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, WeakValueMap};
+    ///
+    /// let mut map = WeakValueMap::new();
+    /// let one = Gc::new(1);
+    /// map.insert(String::from("one"), &one);
+    /// assert_eq!(map.get("one"), Some(one));
+    /// assert_eq!(map.get("one"), None);
+    /// ```
     pub fn get<Q>(&self, key: &Q) -> Option<Gc<T>>
     where
         K: std::borrow::Borrow<Q>,
@@ -74,6 +92,16 @@ impl<K: Hash + Eq, T: ?Sized> WeakValueMap<K, T> {
     }
 
     /// Removes an entry; returns its value if it is alive.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, WeakValueMap};
+    ///
+    /// let mut map = WeakValueMap::new();
+    /// let one = Gc::new(1);
+    /// map.insert("one", &one);
+    /// assert_eq!(map.remove("one"), Some(one));
+    /// assert_eq!(map.remove("one"), None);
+    /// ```
     pub fn remove<Q>(&mut self, key: &Q) -> Option<Gc<T>>
     where
         K: std::borrow::Borrow<Q>,
@@ -83,6 +111,16 @@ impl<K: Hash + Eq, T: ?Sized> WeakValueMap<K, T> {
     }
 
     /// The number of live entries; costs a look at each.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, WeakValueMap};
+    ///
+    /// let mut map = WeakValueMap::new();
+    /// let one = Gc::new(1);
+    /// map.insert("one", &one);
+    /// map.insert("two", &Gc::new(2));
+    /// assert_eq!(map.len(), 1);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries
@@ -91,10 +129,18 @@ impl<K: Hash + Eq, T: ?Sized> WeakValueMap<K, T> {
             .count()
     }
 
-    /// Whether no entry is alive.
+    /// Whether no entry is alive; costs a look at each until one is.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, WeakValueMap};
+    ///
+    /// let mut map = WeakValueMap::new();
+    /// map.insert("gone", &Gc::new(1));
+    /// assert!(map.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        !self.entries.values().any(Weak::is_alive)
     }
 
     /// The live entries, in no order.
@@ -118,6 +164,19 @@ impl<K: Hash + Eq, T: ?Sized> WeakValueMap<K, T> {
 impl<K: Hash + Eq, T: ?Sized> Default for WeakValueMap<K, T> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+// SAFETY: each key and weak handle is owned and asked once.
+unsafe impl<K: Trace, T: ?Sized + 'static> Trace for WeakValueMap<K, T> {
+    fn trace(&self, tracer: &mut Tracer<'_>) {
+        tracer.value(&self.entries);
+    }
+    fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+        tracer.value(&self.entries);
+    }
+    fn never_panics(&self) -> bool {
+        true
     }
 }
 

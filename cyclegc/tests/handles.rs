@@ -456,3 +456,38 @@ fn small_vectors_are_traced() {
     drop(list);
     assert_eq!(collect().collected, 1);
 }
+
+/// Says something else about its type each time.
+#[derive(Clone)]
+struct Fickle(u64);
+
+// SAFETY: no edge is reported.
+unsafe impl Trace for Fickle {
+    fn trace(&self, _: &mut cyclegc::Tracer<'_>) {}
+    fn may_hold_gc(_: cyclegc::TypeDepth) -> bool {
+        thread_local! {
+            static ANSWER: Cell<bool> = const { Cell::new(false) };
+        }
+        ANSWER.replace(!ANSWER.get())
+    }
+}
+
+#[test]
+fn an_object_is_tracked_or_not_whatever_its_type_says_later() {
+    let _ = <Fickle as Trace>::may_hold_gc(cyclegc::TypeDepth::START);
+    for round in 0..4 {
+        let slice: Gc<[Fickle]> = vec![Fickle(round); 3].into();
+        let any = AnyGc::from(&slice);
+        assert_eq!(any.size(), 24);
+        assert_eq!(any.is_tracked(), any.generation().is_some());
+        let prefix = if any.is_tracked() { 16 } else { 8 };
+        assert_eq!(any.allocation_size(), prefix + 16 + 24);
+        drop(slice);
+        drop(any);
+        let one = Gc::new(Fickle(round));
+        let other = Gc::new_cyclic(|_| Fickle(round));
+        assert_eq!((one.0, other.0), (round, round));
+        drop((one, other));
+        assert_eq!(cyclegc::tracked_count(), 0);
+    }
+}

@@ -26,7 +26,7 @@ pub(crate) fn trace(input: &DeriveInput) -> Result<TokenStream> {
         let Traced {
             pattern, bindings, ..
         } = variant;
-        quote!(#pattern => { #(#krate::Trace::trace(#bindings, tracer);)* })
+        quote!(#pattern => { #(tracer.value(#bindings);)* })
     });
     let edges = variants.iter().map(|variant| {
         let Traced {
@@ -74,6 +74,11 @@ pub(crate) fn trace(input: &DeriveInput) -> Result<TokenStream> {
                 fn trace_edges(&self, tracer: &mut #krate::EdgeTracer<'_>) {
                     let _ = &tracer;
                     #edges_body
+                }
+
+                #[inline]
+                fn never_panics(&self) -> bool {
+                    true
                 }
 
                 #[inline]
