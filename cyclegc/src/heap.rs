@@ -523,22 +523,24 @@ mod tests {
     fn an_object_finds_its_pool_whatever_its_alignment() {
         let heap = heap();
         let mut objects = Vec::new();
-        for shift in 3..=18 {
-            let align = 1 << shift;
+        for align in (3..=18).map(|shift| 1 << shift) {
             for prefix_bytes in [8_usize, 16].map(|bytes| bytes.next_multiple_of(align)) {
-                for size in [16, 40_000, 300_000].map(|bytes| prefix_bytes + bytes) {
-                    let object = allocate(
-                        &heap.0,
-                        layout(size.next_multiple_of(align), align),
-                        prefix_bytes,
-                    );
+                // Before the value there is the header, and padding.
+                let value = 16_usize.next_multiple_of(align);
+                for value_bytes in [align, 40_000, 300_000] {
+                    let size = (prefix_bytes + value + value_bytes).next_multiple_of(align);
+                    let object = allocate(&heap.0, layout(size, align), prefix_bytes);
                     assert_eq!((object.addr().get() - prefix_bytes) % align, 0);
                     // Of a wide prefix only the last two words are used.
                     let used = prefix_bytes.min(16);
                     // SAFETY: the block is ours.
-                    let block = unsafe { object.cast::<u8>().sub(used) };
+                    let words = unsafe { object.cast::<u8>().sub(used) };
                     // SAFETY: as above.
-                    unsafe { block.write_bytes(0xA5, size - prefix_bytes + used) };
+                    unsafe { words.write_bytes(0xA5, used + 16) };
+                    // SAFETY: as above.
+                    let value = unsafe { object.cast::<u8>().add(value) };
+                    // SAFETY: as above.
+                    unsafe { value.write_bytes(0xA5, value_bytes) };
                     objects.push(object);
                 }
             }

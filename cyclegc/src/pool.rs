@@ -19,8 +19,8 @@
 //!
 //! # Invariants
 //!
-//! 1. A pool starts at a multiple of [`POOL_BYTES`]; the headers of its objects
-//!    lie in the `POOL_BYTES` from there, or right behind them.
+//! 1. A pool starts at a multiple of [`POOL_BYTES`], and the headers of its
+//!    objects lie in the `POOL_BYTES` from there.
 //! 2. `used` has a one for every block that is handed out or that the class's
 //!    current word holds, and for every place that is no block or under `Pool`.
 //! 3. Block `place` lies `place * block_bytes` after the start, and the header
@@ -103,17 +103,12 @@ impl Kind {
     }
 }
 
-/// Where the pool of a header at this address starts. Reckons from below the
-/// header, so that one right behind `POOL_BYTES` finds it too.
+/// Where the `Pool` lies of the pool that this address is in.
 #[inline(always)]
-fn start_of(header: usize) -> usize {
-    header.wrapping_sub(size_of::<usize>()) & !(POOL_BYTES - 1)
-}
-
-/// Where the `Pool` of a pool that starts at this address lies.
-#[inline(always)]
-fn pool_in(start: usize) -> usize {
-    start + start / POOL_BYTES % COLORS * LINE
+fn pool_around(address: usize) -> usize {
+    let start = address & !(POOL_BYTES - 1);
+    // Not in the first line: see `new_alone`.
+    start + LINE + start / POOL_BYTES % COLORS * LINE
 }
 
 impl Pool {
@@ -124,7 +119,7 @@ impl Pool {
     /// The object is allocated.
     #[inline(always)]
     pub(crate) unsafe fn of(object: NonNull<Header>) -> NonNull<Pool> {
-        let pool = object.as_ptr().map_addr(|header| pool_in(start_of(header)));
+        let pool = object.as_ptr().map_addr(pool_around);
         // SAFETY: invariant 1: it lies in the allocation of the object.
         unsafe { NonNull::new_unchecked(pool.cast()) }
     }
@@ -135,7 +130,7 @@ impl Pool {
     ///
     /// There is one.
     pub(crate) unsafe fn around(block: *mut u8) -> NonNull<Pool> {
-        let pool = block.map_addr(|block| pool_in(block & !(POOL_BYTES - 1)));
+        let pool = block.map_addr(pool_around);
         // SAFETY: the caller's.
         unsafe { NonNull::new_unchecked(pool.cast()) }
     }
@@ -188,39 +183,27 @@ impl Pool {
         Some(pool)
     }
 
-    /// A pool for one object, and where its header lies. `None` if there is no
-    /// memory, or cannot be so much.
+    /// A pool for one object, and where its header lies: `prefix_bytes` into a
+    /// block like this. `None` if there is no memory, or cannot be so much.
     pub(crate) fn new_alone(
         block: Layout,
         prefix_bytes: usize,
         kind: Kind,
     ) -> Option<(NonNull<Pool>, NonNull<Header>)> {
-        const OWN_BYTES: usize = COLORS * LINE + size_of::<Pool>();
-        // At the latest; mostly earlier, see below.
-        let last = OWN_BYTES.next_multiple_of(block.align());
-        let size = last.checked_add(block.size())?;
+        /// Behind any `Pool` and the words before a header.
+        const EARLIEST: usize = LINE * (1 + COLORS) + size_of::<Pool>() + 16;
+        // INVARIANT: 1: up to an alignment of `POOL_BYTES / 2` this is below
+        // `POOL_BYTES`. For others the pool starts where the header lies, and
+        // the `Pool` is in the padding that such a value has before it.
+        let header_offset = EARLIEST.next_multiple_of(block.align());
+        let size = header_offset.checked_add(block.size() - prefix_bytes)?;
         let layout = Layout::from_size_align(size, block.align().max(POOL_BYTES)).ok()?;
         // SAFETY: the layout is not empty.
         let memory = NonNull::new(unsafe { alloc(layout) })?;
-        // INVARIANT: 1: with an alignment of `POOL_BYTES` or more the header
-        // lies at such a multiple, and the pool starts `POOL_BYTES` before.
-        let lies_behind = block.align() >= POOL_BYTES;
-        let start = if lies_behind {
-            memory.addr().get() + last + prefix_bytes - POOL_BYTES
-        } else {
-            memory.addr().get()
-        };
-        let pool = memory.as_ptr().with_addr(pool_in(start)).cast::<Pool>();
-        // SAFETY: `start` is not below `memory`.
-        let pool = unsafe { NonNull::new_unchecked(pool) };
-        let own_end = pool.addr().get() + size_of::<Pool>() - start;
-        let first = if lies_behind {
-            last
-        } else {
-            own_end.next_multiple_of(block.align())
-        };
-        // SAFETY: the block is in what was allocated: `first <= last`.
-        let header = unsafe { memory.add(first + prefix_bytes) }.cast::<Header>();
+        // SAFETY: the header lies in what was allocated.
+        let header = unsafe { memory.add(header_offset) }.cast::<Header>();
+        // SAFETY: just allocated.
+        let pool = unsafe { Self::of(header) };
         let fresh = Pool {
             block_bytes: 0,
             inverse: 0,
@@ -231,15 +214,15 @@ impl Pool {
             alone: true,
             used: [const { Cell::new(0) }; WORDS],
             reserved_count: 0,
-            // From the start, where this pool's one block is said to lie.
-            prefix_bytes: header.addr().get() - start,
+            // This pool's one block is said to lie at the start.
+            prefix_bytes: header_offset % POOL_BYTES,
             next: Cell::new(None),
             previous: Cell::new(None),
             place_in_heap: Cell::new(0),
             memory,
             layout,
         };
-        // SAFETY: the memory is fresh, and ends no earlier than the header.
+        // SAFETY: the memory is fresh, and there is room.
         unsafe { pool.write(fresh) };
         Some((pool, header))
     }
@@ -304,6 +287,10 @@ impl Pool {
     pub(crate) fn free_block(&self, object: NonNull<Header>) -> bool {
         let place = self.place_of(object);
         let used = &self.used[place / WORD % WORDS];
+        debug_assert!(
+            self.alone || used.get() >> (place % WORD) & 1 == 1,
+            "freed twice"
+        );
         // INVARIANT: 2.
         used.set(used.get() & !(1 << (place % WORD)));
         let countdown = self.countdown.get() - 1;
