@@ -58,7 +58,7 @@ pub struct EdgeTracer<'a> {
     /// How many `step` run.
     depth: u32,
     /// As in [`Tracer`](crate::Tracer).
-    pub(crate) in_cell: bool,
+    pub(crate) cells: u32,
 }
 
 impl std::fmt::Debug for EdgeTracer<'_> {
@@ -76,7 +76,7 @@ impl<'a> EdgeTracer<'a> {
             sink,
             owned_bytes: 0,
             depth: 0,
-            in_cell: false,
+            cells: 0,
         }
     }
 
@@ -197,9 +197,9 @@ impl<'a> EdgeTracer<'a> {
 
     /// Runs `trace` for what a `Cell` holds.
     pub(crate) fn in_cell(&mut self, trace: impl FnOnce(&mut Self)) {
-        let before = std::mem::replace(&mut self.in_cell, true);
+        self.cells += 1;
         trace(self);
-        self.in_cell = before;
+        self.cells -= 1;
     }
 
     /// Counts memory that the object owns besides its own bytes, such as a
@@ -301,7 +301,7 @@ impl<'a> EdgeTracer<'a> {
     /// Nothing of the value's runs that could panic while a `Cell` is being
     /// looked into.
     fn may_ask<T: Trace + ?Sized>(&self, value: &T) -> bool {
-        !self.in_cell || value.never_panics()
+        self.cells == 0 || value.never_panics()
     }
 }
 
