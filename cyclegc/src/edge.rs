@@ -158,7 +158,7 @@ impl<'a> EdgeTracer<'a> {
     /// assert_eq!(cyclegc::edges(&scope)[0].name, r#"["x"]"#);
     /// ```
     pub fn key<K: Trace + ?Sized, T: Trace + ?Sized>(&mut self, index: usize, key: &K, value: &T) {
-        let text = if self.may_ask(key) {
+        let text = if self.cells == 0 || key.key_never_panics() {
             key.edge_key()
         } else {
             None
@@ -190,7 +190,7 @@ impl<'a> EdgeTracer<'a> {
     /// assert_eq!(cyclegc::edges(&Gc::new(Wrapper(vec!["x".into()])))[0].name, "[0]");
     /// ```
     pub fn value<T: Trace + ?Sized>(&mut self, value: &T) {
-        if self.may_ask(value) {
+        if self.cells == 0 || value.never_panics() {
             value.trace_edges(self);
         }
     }
@@ -296,12 +296,6 @@ impl<'a> EdgeTracer<'a> {
         self.value(value);
         self.path.truncate(before);
         self.depth -= 1;
-    }
-
-    /// Nothing of the value's runs that could panic while a `Cell` is being
-    /// looked into.
-    fn may_ask<T: Trace + ?Sized>(&self, value: &T) -> bool {
-        self.cells == 0 || value.never_panics()
     }
 }
 

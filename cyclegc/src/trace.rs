@@ -64,7 +64,8 @@ use crate::header::Header;
 /// 5. `may_hold_gc` returns `true` if `trace` can ever report an edge.
 /// 6. `never_panics` does nothing but answer. Where it answers `true`, the
 ///    functions of 3 do not panic, and they ask what the value owns through
-///    [`Tracer::value`] and [`EdgeTracer`]'s methods only.
+///    [`Tracer::value`] and [`EdgeTracer`]'s methods only, not by calling its
+///    functions.
 ///
 /// Reporting too few edges, or panicking, is safe: what is missed counts as
 /// referenced from outside and stays alive. So does what lies behind more than
@@ -208,6 +209,13 @@ pub unsafe trait Trace: 'static {
     /// ```
     fn never_panics(&self) -> bool {
         false
+    }
+
+    /// Whether `edge_key` cannot panic: that of a pointer or a tuple asks those
+    /// of others.
+    #[doc(hidden)]
+    fn key_never_panics(&self) -> bool {
+        self.never_panics()
     }
 
     /// How the value is written as a key in the name of an edge.
