@@ -58,7 +58,7 @@ pub struct EdgeTracer<'a> {
     /// How many `step` run.
     depth: u32,
     /// As in [`Tracer`](crate::Tracer).
-    pub(crate) in_cell: bool,
+    pub(crate) cells: u32,
 }
 
 impl std::fmt::Debug for EdgeTracer<'_> {
@@ -76,7 +76,7 @@ impl<'a> EdgeTracer<'a> {
             sink,
             owned_bytes: 0,
             depth: 0,
-            in_cell: false,
+            cells: 0,
         }
     }
 
@@ -158,7 +158,7 @@ impl<'a> EdgeTracer<'a> {
     /// assert_eq!(cyclegc::edges(&scope)[0].name, r#"["x"]"#);
     /// ```
     pub fn key<K: Trace + ?Sized, T: Trace + ?Sized>(&mut self, index: usize, key: &K, value: &T) {
-        let text = if self.may_ask(key) {
+        let text = if self.cells == 0 || key.key_never_panics() {
             key.edge_key()
         } else {
             None
@@ -190,16 +190,16 @@ impl<'a> EdgeTracer<'a> {
     /// assert_eq!(cyclegc::edges(&Gc::new(Wrapper(vec!["x".into()])))[0].name, "[0]");
     /// ```
     pub fn value<T: Trace + ?Sized>(&mut self, value: &T) {
-        if self.may_ask(value) {
+        if self.cells == 0 || value.never_panics() {
             value.trace_edges(self);
         }
     }
 
     /// Runs `trace` for what a `Cell` holds.
     pub(crate) fn in_cell(&mut self, trace: impl FnOnce(&mut Self)) {
-        let before = std::mem::replace(&mut self.in_cell, true);
+        self.cells += 1;
         trace(self);
-        self.in_cell = before;
+        self.cells -= 1;
     }
 
     /// Counts memory that the object owns besides its own bytes, such as a
@@ -296,12 +296,6 @@ impl<'a> EdgeTracer<'a> {
         self.value(value);
         self.path.truncate(before);
         self.depth -= 1;
-    }
-
-    /// Nothing of the value's runs that could panic while a `Cell` is being
-    /// looked into.
-    fn may_ask<T: Trace + ?Sized>(&self, value: &T) -> bool {
-        !self.in_cell || value.never_panics()
     }
 }
 

@@ -64,7 +64,8 @@ use crate::header::Header;
 /// 5. `may_hold_gc` returns `true` if `trace` can ever report an edge.
 /// 6. `never_panics` does nothing but answer. Where it answers `true`, the
 ///    functions of 3 do not panic, and they ask what the value owns through
-///    [`Tracer::value`] and [`EdgeTracer`]'s methods only.
+///    [`Tracer::value`] and [`EdgeTracer`]'s methods only, not by calling its
+///    functions.
 ///
 /// Reporting too few edges, or panicking, is safe: what is missed counts as
 /// referenced from outside and stays alive. So does what lies behind more than
@@ -107,7 +108,7 @@ pub unsafe trait Trace: 'static {
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
         let mut found = Vec::new();
         self.trace(&mut Tracer {
-            in_cell: tracer.in_cell,
+            cells: tracer.cells,
             ..Tracer::new(&mut found)
         });
         for (number, target) in found.into_iter().enumerate() {
@@ -210,6 +211,13 @@ pub unsafe trait Trace: 'static {
         false
     }
 
+    /// Whether `edge_key` cannot panic: that of a pointer or a tuple asks those
+    /// of others.
+    #[doc(hidden)]
+    fn key_never_panics(&self) -> bool {
+        self.never_panics()
+    }
+
     /// How the value is written as a key in the name of an edge.
     ///
     /// Strings, integers and the like have one; the default is none.
@@ -290,8 +298,9 @@ pub struct Tracer<'a> {
     found: &'a mut Vec<NonNull<Header>>,
     /// How many `inside` run.
     depth: u32,
-    /// A `Cell` is being looked into: what may panic is left out.
-    in_cell: bool,
+    /// How many `Cell`s are being looked into: if any, what may panic is left
+    /// out.
+    cells: u32,
 }
 
 /// Levels of boxes and collections in one value that are looked into: a value
@@ -304,7 +313,7 @@ impl<'a> Tracer<'a> {
         Tracer {
             found,
             depth: 0,
-            in_cell: false,
+            cells: 0,
         }
     }
 }
@@ -365,7 +374,7 @@ impl Tracer<'_> {
     /// ```
     #[inline]
     pub fn value<T: Trace + ?Sized>(&mut self, value: &T) {
-        if !self.in_cell || value.never_panics() {
+        if self.cells == 0 || value.never_panics() {
             value.trace(self);
         }
     }
@@ -373,9 +382,9 @@ impl Tracer<'_> {
     /// Runs `trace` for what a `Cell` holds.
     #[inline]
     pub(crate) fn in_cell(&mut self, trace: impl FnOnce(&mut Self)) {
-        let before = std::mem::replace(&mut self.in_cell, true);
+        self.cells += 1;
         trace(self);
-        self.in_cell = before;
+        self.cells -= 1;
     }
 
     /// Reports one handle (CPython `Py_VISIT`).

@@ -118,8 +118,10 @@ unsafe impl<T: Trace + ?Sized> Trace for &'static T {
     fn trace(&self, _: &mut Tracer<'_>) {}
     fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
     fn never_panics(&self) -> bool {
-        // `edge_key` asks.
-        (**self).never_panics()
+        true
+    }
+    fn key_never_panics(&self) -> bool {
+        (**self).key_never_panics()
     }
     fn may_hold_gc(_: TypeDepth) -> bool {
         false
@@ -207,8 +209,10 @@ unsafe impl<T: Trace + ?Sized> Trace for Box<T> {
         tracer.value(&**self);
     }
     fn never_panics(&self) -> bool {
-        // `edge_key` asks.
-        (**self).never_panics()
+        true
+    }
+    fn key_never_panics(&self) -> bool {
+        (**self).key_never_panics()
     }
     fn edge_key(&self) -> Option<String> {
         (**self).edge_key()
@@ -538,8 +542,10 @@ macro_rules! tuple {
                 $(tracer.field(stringify!($index), &self.$index);)*
             }
             fn never_panics(&self) -> bool {
-                // `edge_key` asks.
-                true $(&& self.$index.never_panics())*
+                true
+            }
+            fn key_never_panics(&self) -> bool {
+                true $(&& self.$index.key_never_panics())*
             }
             #[inline]
             fn may_hold_gc(depth: TypeDepth) -> bool {

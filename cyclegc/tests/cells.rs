@@ -209,6 +209,8 @@ fn cycles_through_cells_are_collected() {
     assert_eq!(knotted(|links| RefCell::new((1_u8, [links]))), 1);
     assert_eq!(knotted(|links| Cell::new(Ok::<_, ()>(links))), 1);
     assert_eq!(knotted(Quiet), 1);
+    // What is beside such a type is looked into.
+    assert_eq!(knotted(|links| (Loud(Vec::new()), links)), 1);
 }
 
 #[test]
