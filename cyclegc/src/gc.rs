@@ -52,7 +52,7 @@ pub struct Gc<T: ?Sized> {
 impl<T: Trace> Gc<T> {
     /// Moves `value` into a new object.
     ///
-    /// Costs an allocation. If the type is tracked and the threshold of the
+    /// Costs less than `Rc::new`: a block of the thread's pools. If the type is tracked and the threshold of the
     /// young generation is exceeded, a collection runs first, and with it
     /// finalizers and callbacks. CPython: `PyObject_GC_New`.
     ///

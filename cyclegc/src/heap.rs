@@ -427,7 +427,7 @@ extern "C" fn slow_allocate(
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(cyclegc_alone)))]
 mod tests {
     use super::*;
     use crate::pool::POOL_BYTES;

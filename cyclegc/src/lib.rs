@@ -28,10 +28,18 @@
 //! ```text
 //!  Gc<Node> ---+
 //!              v
-//!   [slot|aux][count|weak,flags|vtable] [ value ]
-//!    tracked    every object: 16 bytes    may hold Gc<_>
+//!   [aux|index][count|weak,flags|vtable] [ value ]
+//!    tracked     every object: 16 bytes    may hold Gc<_>
 //!    only: 8
 //! ```
+//!
+//! Objects lie in *pools* of their thread, 16 KiB of blocks of one size, as
+//! CPython's do: `Gc::new` takes a block and a dead object gives it back in a
+//! few instructions, and the pools are the collector's list of what there is.
+//! Pools come from the program's global allocator and go back to it when they
+//! are empty, but for 16 of them and one a size; larger objects than 3584 bytes
+//! have memory of their own. Built with `--cfg cyclegc_alone` every object
+//! has, so that a memory checker sees each.
 //!
 //! Types that can hold no handle are *untracked*: no collection knows their
 //! objects. A drop that is not the last of its object makes it a *suspect*:
@@ -84,7 +92,7 @@
 //!
 //! Numbered in the files: `header.rs` (what counts and flags mean), `collect.rs`
 //! (why suspects are enough, and why no `&mut` is in the way), `delete.rs` (why
-//! nothing is freed twice), `slots.rs` and `dealloc.rs`.
+//! nothing is freed twice), `pool.rs`, `heap.rs`, `slots.rs` and `dealloc.rs`.
 
 #[cfg(all(doctest, feature = "derive"))]
 #[doc = include_str!("../README.md")]
