@@ -343,6 +343,9 @@ impl State {
             || "",
             || drop(garbage),
         );
+        // What only those held, and now without saving it.
+        self.debug.set(DebugFlags::empty());
+        collect::collect(self, Generation::Old);
         self.stage.set(Stage::Closed);
         self.update_trigger();
         self.heap.close();

@@ -320,12 +320,14 @@ fn live_cycles_are_collected_when_their_thread_ends() {
         // In a thread-local that may die before or after the collector's.
         LATE.with_borrow_mut(|late| late.extend([new(false), new(false)]));
         drop(new(true));
+        let captured = new(true);
+        cyclegc::add_callback(move |_, _| assert!(captured.me.borrow().is_some()));
         let held = new(false);
         assert_eq!(held.flag.0.load(std::sync::atomic::Ordering::Relaxed), 0);
     })
     .join()
     .expect("no panic");
-    assert_eq!(seen.load(std::sync::atomic::Ordering::Relaxed), 4);
+    assert_eq!(seen.load(std::sync::atomic::Ordering::Relaxed), 5);
 }
 
 #[test]

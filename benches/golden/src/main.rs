@@ -50,6 +50,20 @@ mod gc {
     }
 
     #[inline(never)]
+    fn hit_gc_new(v: u64) -> Gc<Node> {
+        Gc::new(Node {
+            v,
+            next: RefCell::default(),
+        })
+    }
+
+    // Not the same code as `hit_gc_drop`: a linker may make one of two that are.
+    #[inline(never)]
+    fn hit_gc_end(handle: Gc<Node>) -> u64 {
+        handle.v
+    }
+
+    #[inline(never)]
     fn hit_gc_clone(handle: &Gc<Node>) -> Gc<Node> {
         handle.clone()
     }
@@ -72,10 +86,13 @@ mod gc {
         let clone: fn(&Gc<Node>) -> Gc<Node> = black_box(hit_gc_clone);
         let deref: fn(&Gc<Node>) -> u64 = black_box(hit_gc_deref);
         let drop: fn(Gc<Node>) = black_box(hit_gc_drop);
+        let new: fn(u64) -> Gc<Node> = black_box(hit_gc_new);
+        let end: fn(Gc<Node>) -> u64 = black_box(hit_gc_end);
         for _ in 0..count {
             let other = black_box(clone(black_box(&handle)));
             sum += deref(&other);
             drop(other);
+            black_box(end(black_box(new(sum))));
         }
         assert_eq!(sum, count);
         assert!(handle.next.borrow().is_empty());
