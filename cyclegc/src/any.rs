@@ -104,7 +104,9 @@ impl AnyGc {
     #[must_use]
     pub fn allocation_size(&self) -> usize {
         // SAFETY: a handle keeps its box allocated.
-        unsafe { (self.head().vtable().layout)(self.object) }.size()
+        unsafe { (self.head().vtable().layout)(self.object) }
+            .0
+            .size()
     }
 
     /// A number that no other live object has (Python's `id`).

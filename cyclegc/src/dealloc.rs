@@ -140,11 +140,12 @@ impl Drop for End {
         // SAFETY: the box is allocated: its `weak` counts the value.
         let header = unsafe { self.object.as_ref() };
         // The collection that looks at an object frees its box.
-        let free =
-            header.is_only_the_values() || { !header.has(COLLECTING) && header.weak_decrement() };
-        if free {
+        if header.ends_plainly() {
             // SAFETY: no handle and no weak handle is left.
             state::with(|state| unsafe { state.heap.free(self.object) });
+        } else if !header.has(COLLECTING) && header.weak_decrement() {
+            // SAFETY: as above.
+            state::with(|state| unsafe { state.heap.free_any(self.object) });
         }
     }
 }

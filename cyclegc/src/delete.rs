@@ -271,7 +271,7 @@ unsafe fn release_box(object: NonNull<Header>) {
     let header = unsafe { object.as_ref() };
     if header.weak_decrement() {
         // SAFETY: nothing refers to it any more.
-        state::with(|state| unsafe { state.heap.free(object) });
+        state::with(|state| unsafe { state.heap.free_any(object) });
     }
 }
 

@@ -99,7 +99,9 @@ impl<T: Trace> Gc<T> {
         // SAFETY: `new_empty` wrote the header.
         let header = unsafe { object.header_ref() };
         let weak = Weak::from_box(object);
+        let unborn = Unborn(tracked);
         let value = make(&weak);
+        let _born = ManuallyDrop::new(unborn);
         // SAFETY: `new_empty` left the value out.
         unsafe { gc_box::fill(object, value) };
         header.weak_increment();
@@ -133,6 +135,17 @@ impl<T: Trace> Gc<T> {
         let this = ManuallyDrop::new(this);
         // SAFETY: the only handle is given up here.
         Ok(unsafe { dealloc::take_value(this.object) })
+    }
+}
+
+/// An object that was counted before it is made: a panic takes that back.
+struct Unborn(bool);
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        if self.0 {
+            state::with(State::was_not_born);
+        }
     }
 }
 
@@ -210,7 +223,7 @@ impl<T: ?Sized> Gc<T> {
 
     /// The number of [`Weak`] handles to the object.
     ///
-    /// It stops at 2,097,150; the box of an object with as many is never given
+    /// It stops at 1,048,574; the box of an object with as many is never given
     /// back. CPython: `weakref.getweakrefcount`.
     ///
     /// ```

@@ -12,6 +12,7 @@ use std::ptr::{self, NonNull};
 use crate::edge::EdgeTracer;
 use crate::header::{DEAD, Header, LOUD, TO_FINALIZE, TRACKED, TrackedHead, VTable};
 
+use crate::heap::Place;
 use crate::state;
 use crate::trace::{Trace, Tracer, TypeDepth};
 
@@ -41,9 +42,9 @@ fn block_around(inner: Layout, tracked: bool, slice: bool) -> (Layout, usize) {
     (layout, prefix_bytes)
 }
 
-/// The place of a new box's header.
+/// A block for a new box.
 #[inline(always)]
-fn allocate(inner: Layout, tracked: bool, slice: bool) -> NonNull<Header> {
+fn allocate(inner: Layout, tracked: bool, slice: bool) -> Place {
     let (block, prefix_bytes) = block_around(inner, tracked, slice);
     state::with(|state| state.heap.allocate(block, prefix_bytes, tracked))
 }
@@ -196,12 +197,12 @@ impl<T: Erased + ?Sized> Table<T> {
     ///
     /// For this and the functions below: `header` is that of a `GcBox<T>` that
     /// is allocated.
-    unsafe fn layout(header: NonNull<Header>) -> Layout {
+    unsafe fn layout(header: NonNull<Header>) -> (Layout, usize) {
         // SAFETY: the caller's.
         let tracked = unsafe { header.as_ref() }.has(TRACKED);
         // SAFETY: the caller's.
         let inner = unsafe { T::inner_layout(header) };
-        block_around(inner, tracked, T::SLICE).0
+        block_around(inner, tracked, T::SLICE)
     }
 
     unsafe fn value_size(header: NonNull<Header>) -> usize {
@@ -272,8 +273,8 @@ fn slice_layout<E>(length: usize) -> Layout {
     inner.pad_to_align()
 }
 
-fn header_of<T: Erased + ?Sized>(count: u32, tracked: bool) -> Header {
-    let mut flags = 0;
+fn header_of<T: Erased + ?Sized>(count: u32, tracked: bool, flags: u32) -> Header {
+    let mut flags = flags;
     let mut count = count;
     if tracked {
         flags |= TRACKED;
@@ -288,9 +289,9 @@ fn header_of<T: Erased + ?Sized>(count: u32, tracked: bool) -> Header {
 /// A box around `value` with one handle.
 #[inline(always)]
 pub(crate) fn new<T: Trace>(value: T, tracked: bool) -> NonNull<GcBox<T>> {
-    let object = allocate(Layout::new::<GcBox<T>>(), tracked, false);
-    let object = object.cast::<GcBox<T>>();
-    let header = header_of::<T>(1, tracked);
+    let place = allocate(Layout::new::<GcBox<T>>(), tracked, false);
+    let object = place.header.cast::<GcBox<T>>();
+    let header = header_of::<T>(1, tracked, place.flags);
     // SAFETY: the block is fresh and as large as a `GcBox<T>` from here.
     unsafe { object.write(GcBox { header, value }) };
     object
@@ -298,13 +299,12 @@ pub(crate) fn new<T: Trace>(value: T, tracked: bool) -> NonNull<GcBox<T>> {
 
 /// A box without a value and without a handle; [`fill`] completes it.
 pub(crate) fn new_empty<T: Trace>(tracked: bool) -> NonNull<GcBox<T>> {
-    let header = allocate(Layout::new::<GcBox<T>>(), tracked, false);
-    // SAFETY: the block is fresh and starts with a header from here.
-    unsafe { header.write(header_of::<T>(0, tracked)) };
+    let place = allocate(Layout::new::<GcBox<T>>(), tracked, false);
     // INVARIANT: 6 of `header.rs`.
-    // SAFETY: just written.
-    unsafe { header.as_ref() }.set(DEAD);
-    header.cast()
+    let header = header_of::<T>(0, tracked, place.flags | DEAD);
+    // SAFETY: the block is fresh and starts with a header from here.
+    unsafe { place.header.write(header) };
+    place.header.cast()
 }
 
 /// Puts the value into a box that [`new_empty`] made.
@@ -332,9 +332,9 @@ unsafe fn new_slice<T: Erased + ?Sized, E>(
     length: usize,
     tracked: bool,
 ) -> NonNull<Header> {
-    let header = allocate(slice_layout::<E>(length), tracked, true);
+    let Place { header, flags } = allocate(slice_layout::<E>(length), tracked, true);
     // SAFETY: the block is fresh and starts with a header from here.
-    unsafe { header.write(header_of::<T>(1, tracked)) };
+    unsafe { header.write(header_of::<T>(1, tracked, flags)) };
     // SAFETY: `block_around` left a word for the length.
     let place = unsafe { header.cast::<usize>().sub(1 + usize::from(tracked)) };
     // SAFETY: as above.

@@ -80,7 +80,10 @@ pub(crate) const OPAQUE: u32 = 1 << 8;
 pub(crate) const GENERATION_SHIFT: u32 = 9;
 pub(crate) const GENERATION_MASK: u32 = 3 << GENERATION_SHIFT;
 
-const WEAK_SHIFT: u32 = 11;
+/// The object is not in a pool.
+pub(crate) const ALONE: u32 = 1 << 11;
+
+const WEAK_SHIFT: u32 = 12;
 const FLAG_MASK: u32 = (1 << WEAK_SHIFT) - 1;
 /// Largest weak count; it sticks there.
 pub(crate) const WEAK_MAX: u32 = u32::MAX >> WEAK_SHIFT;
@@ -89,8 +92,9 @@ pub(crate) const WEAK_MAX: u32 = u32::MAX >> WEAK_SHIFT;
 pub(crate) struct VTable {
     pub(crate) type_name: fn() -> &'static str,
     pub(crate) type_id: fn() -> TypeId,
-    /// Layout of the whole box; reads no part of the value.
-    pub(crate) layout: unsafe fn(NonNull<Header>) -> Layout,
+    /// Layout of the box's block, and how far in it the header lies; reads no
+    /// part of the value.
+    pub(crate) layout: unsafe fn(NonNull<Header>) -> (Layout, usize),
     /// Size of the value in bytes.
     pub(crate) value_size: unsafe fn(NonNull<Header>) -> usize,
     pub(crate) trace: unsafe fn(NonNull<Header>, &mut Tracer<'_>),
@@ -106,7 +110,7 @@ pub(crate) struct VTable {
 #[repr(C)]
 pub(crate) struct Header {
     count: Cell<u32>,
-    /// Low 11 bits flags, high 21 bits weak count.
+    /// Low 12 bits flags, high 20 bits weak count.
     word: Cell<u32>,
     vtable: &'static VTable,
 }
@@ -224,10 +228,11 @@ impl Header {
         self.weak() == 0
     }
 
-    /// No weak handle exists, and no collection looks at the object.
+    /// No weak handle exists, no collection looks at the object, and it is in
+    /// a pool.
     #[inline]
-    pub(crate) fn is_only_the_values(&self) -> bool {
-        self.word.get() & !(FLAG_MASK & !COLLECTING) == 1 << WEAK_SHIFT
+    pub(crate) fn ends_plainly(&self) -> bool {
+        self.word.get() & !(FLAG_MASK & !(COLLECTING | ALONE)) == 1 << WEAK_SHIFT
     }
 
     /// Generation index of a suspect.

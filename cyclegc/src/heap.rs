@@ -15,16 +15,18 @@
 //! ```
 //!
 //! A pool leaves the list when it is full, comes back to its front with the
-//! first free, and goes to the spare ones when it is empty.
+//! first free, and goes to the spare ones when it is empty. Objects that suit
+//! no class are in `lone.rs`. A global allocator must not make objects: it
+//! would be called from here.
 //!
 //! # Invariants
 //!
 //! 1. `free` holds only blocks of the word at `base`, in a listed pool, whose
-//!    `used` has ones for them.
+//!    `used` has ones for them. While it is 0, `base` may be of a pool long gone.
 //! 2. `tracked` holds each tracked pool once, at its `place_in_heap`. It is
 //!    borrowed for one expression.
-//! 3. After `close` nothing is kept: no word, no spare pool, and objects that
-//!    are made still have pools of their own.
+//! 3. After `close` nothing is kept: no word and no spare pool, and objects that
+//!    are made still are alone.
 //!
 //! Source: CPython 3.11 `Objects/obmalloc.c`: `usedpools`,
 //! `allocate_from_new_pool`, `insert_to_freepool`.
@@ -33,7 +35,8 @@ use std::alloc::{Layout, handle_alloc_error};
 use std::cell::{Cell, RefCell};
 use std::ptr::{self, NonNull};
 
-use crate::header::Header;
+use crate::header::{ALONE, Header, TRACKED};
+use crate::lone::Lone;
 use crate::pool::{Kind, MIN_BLOCK_BYTES, Pool};
 use crate::state;
 
@@ -79,16 +82,28 @@ const CLASSES: [u8; MAX_BLOCK_BYTES / GRAIN + 1] = {
 /// Empty pools that a thread keeps.
 const SPARE_LIMIT: usize = 16;
 
-/// Every object has a pool of its own, so that the allocator sees each: for
-/// memory checkers.
-const ALONE: bool = cfg!(cyclegc_alone);
+/// Blocks of up to this alignment are in pools: all sizes above 512 are
+/// multiples of it, and those below are what was asked for.
+const MAX_ALIGN: usize = 128;
+
+/// Every object is alone, so that a memory checker sees each.
+const ALL_ALONE: bool = cfg!(cyclegc_alone);
 
 pub(crate) struct Heap {
     classes: [[Class; CLASS_COUNT]; Kind::COUNT],
     tracked: RefCell<Vec<NonNull<Pool>>>,
+    lone: Lone,
     spare: [Cell<Option<NonNull<Pool>>>; SPARE_LIMIT],
     spare_count: Cell<usize>,
     closed: Cell<bool>,
+}
+
+/// Where the header of a new object lies.
+#[repr(C)]
+pub(crate) struct Place {
+    pub(crate) header: NonNull<Header>,
+    /// `ALONE`, or none.
+    pub(crate) flags: u32,
 }
 
 struct Class {
@@ -101,7 +116,7 @@ struct Class {
 }
 
 /// The pools for blocks of this layout with the header `prefix_bytes` in them;
-/// `None` if each such object must be alone.
+/// `None` if each such object is alone.
 #[inline(always)]
 const fn class_of(block: Layout, prefix_bytes: usize, tracked: bool) -> Option<(Kind, usize)> {
     let kind = match (tracked, prefix_bytes) {
@@ -110,7 +125,7 @@ const fn class_of(block: Layout, prefix_bytes: usize, tracked: bool) -> Option<(
         (true, 16) => Kind::TrackedWide,
         (true, _) => return None,
     };
-    if ALONE || block.size() > MAX_BLOCK_BYTES || block.align() > GRAIN {
+    if ALL_ALONE || block.size() > MAX_BLOCK_BYTES || block.align() > MAX_ALIGN {
         return None;
     }
     Some((kind, CLASSES[block.size().div_ceil(GRAIN)] as usize))
@@ -190,63 +205,53 @@ impl Heap {
         Heap {
             classes: [const { [const { Class::new() }; CLASS_COUNT] }; Kind::COUNT],
             tracked: RefCell::new(Vec::new()),
+            lone: Lone::new(),
             spare: [const { Cell::new(None) }; SPARE_LIMIT],
             spare_count: Cell::new(0),
             closed: Cell::new(false),
         }
     }
 
-    /// The place of a new object's header, in a block of its own.
+    /// A block for a new object.
     ///
     /// An allocation that fails goes to `handle_alloc_error`, as `Rc`'s does.
-    ///
-    /// # Panics
-    ///
-    /// If the object is larger than `isize::MAX` bytes.
     #[inline(always)]
-    pub(crate) fn allocate(
-        &self,
-        block: Layout,
-        prefix_bytes: usize,
-        tracked: bool,
-    ) -> NonNull<Header> {
+    pub(crate) fn allocate(&self, block: Layout, prefix_bytes: usize, tracked: bool) -> Place {
         let taken = class_of(block, prefix_bytes, tracked)
             .and_then(|(kind, class)| self.classes[kind as usize][class].take(SIZES[class]));
         match taken {
-            // SAFETY: the header lies in the block.
-            Some(start) => unsafe { start.add(prefix_bytes) }.cast(),
+            Some(start) => Place {
+                // SAFETY: the header lies in the block.
+                header: unsafe { start.add(prefix_bytes) }.cast(),
+                flags: 0,
+            },
             None => slow_allocate(block.size(), block.align(), prefix_bytes, tracked),
         }
     }
 
-    #[inline]
-    fn allocate_slowly(
-        &self,
-        block: Layout,
-        prefix_bytes: usize,
-        tracked: bool,
-    ) -> NonNull<Header> {
+    /// As `allocate`; `None` if there is no memory.
+    fn allocate_slowly(&self, block: Layout, prefix_bytes: usize, tracked: bool) -> Option<Place> {
         match class_of(block, prefix_bytes, tracked) {
             Some((kind, class)) if !self.closed.get() => {
-                self.allocate_from_pool(block, prefix_bytes, kind, class)
+                let start = self.take_from_pool(kind, class)?;
+                // SAFETY: the header lies in the block.
+                let header = unsafe { start.add(prefix_bytes) }.cast();
+                Some(Place { header, flags: 0 })
             }
-            _ => self.allocate_alone(block, prefix_bytes, tracked),
+            _ => {
+                let header = self.lone.allocate(block, prefix_bytes, tracked)?;
+                // INVARIANT: 1 of `lone.rs`.
+                let flags = ALONE;
+                Some(Place { header, flags })
+            }
         }
     }
 
-    /// Goes on to another word of free blocks.
-    fn allocate_from_pool(
-        &self,
-        block: Layout,
-        prefix_bytes: usize,
-        kind: Kind,
-        class: usize,
-    ) -> NonNull<Header> {
+    /// Goes on to another word of free blocks, and takes the first.
+    fn take_from_pool(&self, kind: Kind, class: usize) -> Option<NonNull<u8>> {
         let this = &self.classes[kind as usize][class];
         loop {
-            let Some(pool) = this.usable.get().or_else(|| self.add_pool(kind, class)) else {
-                handle_alloc_error(block)
-            };
+            let pool = this.usable.get().or_else(|| self.add_pool(kind, class))?;
             // SAFETY: listed pools are there.
             let pool_ref = unsafe { pool.as_ref() };
             let Some((word, free)) = pool_ref.take_word() else {
@@ -256,12 +261,9 @@ impl Heap {
             // INVARIANT: 1.
             this.free.set(free);
             // SAFETY: the pool is listed, and has the word.
-            this.base
-                .set(unsafe { Pool::word_start(pool, word) }.as_ptr());
-            if let Some(start) = this.take(SIZES[class]) {
-                // SAFETY: the header lies in the block.
-                return unsafe { start.add(prefix_bytes) }.cast();
-            }
+            let base = unsafe { Pool::word_start(pool, word) };
+            this.base.set(base.as_ptr());
+            return this.take(SIZES[class]);
         }
     }
 
@@ -273,40 +275,18 @@ impl Heap {
         });
         #[allow(clippy::cast_possible_truncation, reason = "both are small")]
         let pool = Pool::new(kept, SIZES[class] as u32, kind, class as u8)?;
-        self.enter(pool);
+        if kind.is_tracked() {
+            let mut tracked = self.tracked.borrow_mut();
+            // INVARIANT: 2.
+            // SAFETY: the pool is there.
+            unsafe { pool.as_ref() }.place_in_heap.set(tracked.len());
+            tracked.push(pool);
+        }
         self.classes[kind as usize][class].list(pool);
         Some(pool)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn allocate_alone(&self, block: Layout, prefix_bytes: usize, tracked: bool) -> NonNull<Header> {
-        state::with(state::State::open);
-        let kind = if tracked {
-            Kind::Tracked
-        } else {
-            Kind::Untracked
-        };
-        let Some((pool, header)) = Pool::new_alone(block, prefix_bytes, kind) else {
-            handle_alloc_error(block)
-        };
-        self.enter(pool);
-        header
-    }
-
-    /// Takes note of a new pool.
-    fn enter(&self, pool: NonNull<Pool>) {
-        // SAFETY: the caller's pool is there.
-        let this = unsafe { pool.as_ref() };
-        if this.kind().is_tracked() {
-            let mut tracked = self.tracked.borrow_mut();
-            // INVARIANT: 2.
-            this.place_in_heap.set(tracked.len());
-            tracked.push(pool);
-        }
-    }
-
-    /// Gives the block of an object back.
+    /// Gives the block of an object that is not `ALONE` back.
     ///
     /// # Safety
     ///
@@ -321,7 +301,32 @@ impl Heap {
         }
     }
 
-    /// A pool that was full is not any more, or one has become empty.
+    /// Gives the block of any object back.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::free`].
+    pub(crate) unsafe fn free_any(&self, object: NonNull<Header>) {
+        // SAFETY: the caller's object is allocated.
+        let header = unsafe { object.as_ref() };
+        if !header.has(ALONE) {
+            // SAFETY: the caller's.
+            unsafe { self.free(object) };
+            return;
+        }
+        let layout = header.vtable().layout;
+        // SAFETY: the caller's object is allocated.
+        let (block, prefix_bytes) = unsafe { layout(object) };
+        // SAFETY: it was allocated so.
+        unsafe {
+            self.lone
+                .free(object, block, prefix_bytes, header.has(TRACKED))
+        };
+        if self.closed.get() {
+            self.lone.trim();
+        }
+    }
+
     /// Appends the tracked objects in no particular order, those included
     /// whose value is dropped but whose block is still held.
     pub(crate) fn objects(&self, objects: &mut Vec<NonNull<Header>>) {
@@ -331,6 +336,7 @@ impl Heap {
             let class = &self.classes[this.kind() as usize][this.class()];
             objects.extend(this.objects(class.base.get(), class.free.get()));
         }
+        self.lone.objects(objects);
     }
 
     /// The thread ends: gives back what is kept for objects to come.
@@ -354,12 +360,14 @@ impl Heap {
                 unsafe { Pool::free(spare) };
             }
         }
+        self.lone.trim();
         let mut tracked = self.tracked.borrow_mut();
         if tracked.is_empty() {
             *tracked = Vec::new();
         }
     }
 
+    /// A pool that was full is not any more, or one has become empty.
     #[cold]
     #[inline(never)]
     fn countdown_ended(&self, pool: NonNull<Pool>) {
@@ -372,7 +380,7 @@ impl Heap {
                 return;
             }
             class.unlist(this);
-        } else if !this.alone && this.used_count() != 0 {
+        } else if this.used_count() != 0 {
             class.list(pool);
             return;
         }
@@ -397,7 +405,7 @@ impl Heap {
             }
         }
         let spare_count = self.spare_count.get();
-        if this.alone || self.closed.get() || spare_count == SPARE_LIMIT {
+        if self.closed.get() || spare_count == SPARE_LIMIT {
             // SAFETY: no block of it is in use, and no list holds it.
             unsafe { Pool::free(pool) };
         } else {
@@ -418,13 +426,14 @@ extern "C" fn slow_allocate(
     align: usize,
     prefix_bytes: usize,
     tracked: bool,
-) -> NonNull<Header> {
+) -> Place {
     // SAFETY: the one caller took them from a layout.
     let block = unsafe { Layout::from_size_align_unchecked(size, align) };
-    state::with(|state| {
+    let place = state::with(|state| {
         state.open();
         state.heap.allocate_slowly(block, prefix_bytes, tracked)
-    })
+    });
+    place.unwrap_or_else(|| handle_alloc_error(block))
 }
 
 #[cfg(all(test, not(cyclegc_alone)))]
@@ -452,14 +461,17 @@ mod tests {
         Closing(Heap::new())
     }
 
+    /// As `Heap::allocate`, which goes to the thread's heap when it is slow.
     fn allocate(heap: &Heap, block: Layout, prefix_bytes: usize) -> NonNull<Header> {
-        match class_of(block, prefix_bytes, true) {
-            Some((kind, class)) => match heap.classes[kind as usize][class].take(SIZES[class]) {
-                // SAFETY: the header lies in the block.
-                Some(start) => unsafe { start.add(prefix_bytes) }.cast(),
-                None => heap.allocate_slowly(block, prefix_bytes, true),
-            },
-            None => heap.allocate_slowly(block, prefix_bytes, true),
+        let (kind, class) = class_of(block, prefix_bytes, true).unwrap();
+        match heap.classes[kind as usize][class].take(SIZES[class]) {
+            // SAFETY: the header lies in the block.
+            Some(start) => unsafe { start.add(prefix_bytes) }.cast(),
+            None => {
+                heap.allocate_slowly(block, prefix_bytes, true)
+                    .unwrap()
+                    .header
+            }
         }
     }
 
@@ -487,7 +499,7 @@ mod tests {
     #[test]
     fn blocks_of_every_size_are_apart_and_found_again() {
         let heap = heap();
-        for size in (24..=MAX_BLOCK_BYTES + 64).step_by(40) {
+        for size in (32..=MAX_BLOCK_BYTES).step_by(48) {
             for (prefix_bytes, align) in [(8, 8), (16, 8), (16, 16)] {
                 let count = 3 * POOL_BYTES / size + 3;
                 let objects: Vec<_> = (0..count)
@@ -517,36 +529,6 @@ mod tests {
                 assert_eq!(listed(&heap.0), []);
             }
         }
-    }
-
-    #[test]
-    fn an_object_finds_its_pool_whatever_its_alignment() {
-        let heap = heap();
-        let mut objects = Vec::new();
-        for align in (3..=18).map(|shift| 1 << shift) {
-            for prefix_bytes in [8_usize, 16].map(|bytes| bytes.next_multiple_of(align)) {
-                // Before the value there is the header, and padding.
-                let value = 16_usize.next_multiple_of(align);
-                for value_bytes in [align, 40_000, 300_000] {
-                    let size = (prefix_bytes + value + value_bytes).next_multiple_of(align);
-                    let object = allocate(&heap.0, layout(size, align), prefix_bytes);
-                    assert_eq!((object.addr().get() - prefix_bytes) % align, 0);
-                    // Of a wide prefix only the last two words are used.
-                    let used = prefix_bytes.min(16);
-                    // SAFETY: the block is ours.
-                    let words = unsafe { object.cast::<u8>().sub(used) };
-                    // SAFETY: as above.
-                    unsafe { words.write_bytes(0xA5, used + 16) };
-                    // SAFETY: as above.
-                    let value = unsafe { object.cast::<u8>().add(value) };
-                    // SAFETY: as above.
-                    unsafe { value.write_bytes(0xA5, value_bytes) };
-                    objects.push(object);
-                }
-            }
-        }
-        assert_eq!(listed(&heap.0), sorted(&objects));
-        free(&heap.0, objects);
     }
 
     #[test]
@@ -585,18 +567,31 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_heap_serves_each_object_alone() {
+    fn blocks_of_every_alignment_that_pools_serve_are_aligned() {
+        let heap = Heap::new();
+        for align in [8, 16, 32, 64, 128] {
+            for size in (align..=MAX_BLOCK_BYTES).step_by(align) {
+                let (kind, class) = class_of(layout(size, align), 0, false).unwrap();
+                assert_eq!(SIZES[class] % align, 0, "{size} aligned to {align}");
+                let block = heap.take_from_pool(kind, class).unwrap();
+                assert_eq!(block.addr().get() % align, 0);
+                free(&heap, [block.cast()]);
+            }
+        }
+        heap.close();
+    }
+
+    #[test]
+    fn a_closed_heap_keeps_nothing() {
         let heap = heap();
         let before: Vec<_> = (0..1_000)
             .map(|_| allocate(&heap.0, layout(48, 8), 8))
             .collect();
         heap.0.close();
-        let after: Vec<_> = (0..100)
-            .map(|_| allocate(&heap.0, layout(48, 8), 8))
-            .collect();
-        let pools = heap.0.tracked.borrow().len();
-        free(&heap.0, after);
-        assert_eq!(heap.0.tracked.borrow().len(), pools - 100);
+        let place = heap.0.allocate_slowly(layout(48, 8), 8, true).unwrap();
+        assert_eq!(place.flags, ALONE);
+        // SAFETY: it was allocated so.
+        unsafe { heap.0.lone.free(place.header, layout(48, 8), 8, true) };
         free(&heap.0, before);
         assert_eq!(heap.0.tracked.borrow().capacity(), 0);
     }

@@ -37,9 +37,9 @@
 //! CPython's do: `Gc::new` takes a block and a dead object gives it back in a
 //! few instructions, and the pools are the collector's list of what there is.
 //! Pools come from the program's global allocator and go back to it when they
-//! are empty, but for 16 of them and one a size; larger objects than 3584 bytes
-//! have memory of their own. Built with `--cfg cyclegc_alone` every object
-//! has, so that a memory checker sees each.
+//! are empty, but for 16 of them and one a size; objects of more than 3584 bytes
+//! or with a rare alignment have memory of their own. Built with
+//! `--cfg cyclegc_alone` every object has, so that a memory checker sees each.
 //!
 //! Types that can hold no handle are *untracked*: no collection knows their
 //! objects. A drop that is not the last of its object makes it a *suspect*:
@@ -118,6 +118,7 @@ mod generation;
 mod header;
 mod heap;
 pub mod intern;
+mod lone;
 mod module;
 mod pool;
 mod prefetch;

@@ -15,8 +15,6 @@
 //! The header of an object finds its pool by its address. The pools of tracked
 //! objects are the collector's list of them (CPython: the lists of `PyGC_Head`).
 //!
-//! An object too large for a class, or aligned to much, has a pool of its own.
-//!
 //! # Invariants
 //!
 //! 1. A pool starts at a multiple of [`POOL_BYTES`], and the headers of its
@@ -59,7 +57,7 @@ const LINE: usize = 64;
 #[repr(C)]
 pub(crate) struct Pool {
     block_bytes: u32,
-    /// 2^32 / `block_bytes`, rounded up; 0 where there is one block.
+    /// 2^32 / `block_bytes`, rounded up.
     inverse: u32,
     /// Frees until the pool must be listed, or is empty.
     countdown: Cell<u32>,
@@ -67,8 +65,6 @@ pub(crate) struct Pool {
     class: u8,
     /// In the class's list of pools with free blocks.
     pub(crate) listed: Cell<bool>,
-    /// For one object, and unlisted.
-    pub(crate) alone: bool,
     used: [Cell<u64>; WORDS],
     /// Ones of `used` that stand for no block.
     reserved_count: u32,
@@ -78,9 +74,8 @@ pub(crate) struct Pool {
     pub(crate) previous: Cell<Option<NonNull<Pool>>>,
     /// Index in the heap's array of tracked pools.
     pub(crate) place_in_heap: Cell<usize>,
-    /// What the allocator gave for this pool.
+    /// What the allocator gave for this pool: where it starts.
     memory: NonNull<u8>,
-    layout: Layout,
 }
 
 /// Which objects lie in a pool.
@@ -107,8 +102,7 @@ impl Kind {
 #[inline(always)]
 fn pool_around(address: usize) -> usize {
     let start = address & !(POOL_BYTES - 1);
-    // Not in the first line: see `new_alone`.
-    start + LINE + start / POOL_BYTES % COLORS * LINE
+    start + start / POOL_BYTES % COLORS * LINE
 }
 
 impl Pool {
@@ -168,7 +162,6 @@ impl Pool {
             kind,
             class,
             listed: Cell::new(false),
-            alone: false,
             reserved_count: ones_of(&used),
             used,
             prefix_bytes: if kind == Kind::TrackedWide { 16 } else { 8 },
@@ -176,55 +169,10 @@ impl Pool {
             previous: Cell::new(None),
             place_in_heap: Cell::new(0),
             memory,
-            layout: POOL_LAYOUT,
         };
         // SAFETY: the memory is a pool's, and nothing uses it.
         unsafe { pool.write(fresh) };
         Some(pool)
-    }
-
-    /// A pool for one object, and where its header lies: `prefix_bytes` into a
-    /// block like this. `None` if there is no memory, or cannot be so much.
-    pub(crate) fn new_alone(
-        block: Layout,
-        prefix_bytes: usize,
-        kind: Kind,
-    ) -> Option<(NonNull<Pool>, NonNull<Header>)> {
-        /// Behind any `Pool` and the words before a header.
-        const EARLIEST: usize = LINE * (1 + COLORS) + size_of::<Pool>() + 16;
-        // INVARIANT: 1: up to an alignment of `POOL_BYTES / 2` this is below
-        // `POOL_BYTES`. For others the pool starts where the header lies, and
-        // the `Pool` is in the padding that such a value has before it.
-        let header_offset = EARLIEST.next_multiple_of(block.align());
-        let size = header_offset.checked_add(block.size() - prefix_bytes)?;
-        let layout = Layout::from_size_align(size, block.align().max(POOL_BYTES)).ok()?;
-        // SAFETY: the layout is not empty.
-        let memory = NonNull::new(unsafe { alloc(layout) })?;
-        // SAFETY: the header lies in what was allocated.
-        let header = unsafe { memory.add(header_offset) }.cast::<Header>();
-        // SAFETY: just allocated.
-        let pool = unsafe { Self::of(header) };
-        let fresh = Pool {
-            block_bytes: 0,
-            inverse: 0,
-            countdown: Cell::new(1),
-            kind,
-            class: 0,
-            listed: Cell::new(false),
-            alone: true,
-            used: [const { Cell::new(0) }; WORDS],
-            reserved_count: 0,
-            // This pool's one block is said to lie at the start.
-            prefix_bytes: header_offset % POOL_BYTES,
-            next: Cell::new(None),
-            previous: Cell::new(None),
-            place_in_heap: Cell::new(0),
-            memory,
-            layout,
-        };
-        // SAFETY: the memory is fresh, and there is room.
-        unsafe { pool.write(fresh) };
-        Some((pool, header))
     }
 
     /// Gives the memory back to the allocator.
@@ -234,10 +182,9 @@ impl Pool {
     /// Nothing uses the pool or a block of it.
     pub(crate) unsafe fn free(pool: NonNull<Pool>) {
         // SAFETY: the caller's pool is still there.
-        let this = unsafe { pool.as_ref() };
-        let (memory, layout) = (this.memory, this.layout);
+        let memory = unsafe { pool.as_ref() }.memory;
         // SAFETY: `alloc` gave it with this layout.
-        unsafe { dealloc(memory.as_ptr(), layout) };
+        unsafe { dealloc(memory.as_ptr(), POOL_LAYOUT) };
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -287,10 +234,7 @@ impl Pool {
     pub(crate) fn free_block(&self, object: NonNull<Header>) -> bool {
         let place = self.place_of(object);
         let used = &self.used[place / WORD % WORDS];
-        debug_assert!(
-            self.alone || used.get() >> (place % WORD) & 1 == 1,
-            "freed twice"
-        );
+        debug_assert!(used.get() >> (place % WORD) & 1 == 1, "freed twice");
         // INVARIANT: 2.
         used.set(used.get() & !(1 << (place % WORD)));
         let countdown = self.countdown.get() - 1;
@@ -335,18 +279,15 @@ impl Pool {
     ) -> impl Iterator<Item = NonNull<Header>> {
         let size = self.block_bytes as usize;
         let own = std::ptr::from_ref(self).addr() - self.start();
-        let held = if self.alone { None } else { self.word_at(base) };
+        let held = self.word_at(base);
         let is_used = move |place: &usize| {
             let (word, bit) = (place / WORD, 1 << (place % WORD));
             let is_held = held == Some(word) && free & bit != 0;
             self.used[word].get() & bit != 0 && !is_held && is_block(*place, size, own)
         };
-        let places = (0..WORDS * WORD).filter(is_used);
-        let places = places.chain(self.alone.then_some(0));
-        let start = self.start() - self.memory.addr().get();
-        places.map(move |place| {
+        (0..WORDS * WORD).filter(is_used).map(move |place| {
             // SAFETY: invariant 3: the header lies in the pool's memory.
-            unsafe { self.memory.add(start + place * size + self.prefix_bytes) }.cast()
+            unsafe { self.memory.add(place * size + self.prefix_bytes) }.cast()
         })
     }
 }

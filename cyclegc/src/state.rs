@@ -212,6 +212,12 @@ impl State {
     #[inline(always)]
     pub(crate) fn died(&self) {
         self.tracked_count.set(self.tracked_count.get() - 1);
+        self.was_not_born();
+    }
+
+    /// Takes `before_new` back.
+    #[inline(always)]
+    pub(crate) fn was_not_born(&self) {
         self.young_count
             .set(self.young_count.get().saturating_sub(1));
     }

@@ -268,6 +268,10 @@ pub unsafe trait Trace: 'static {
 /// assert!(closed.get());
 /// ```
 ///
+/// What a finalizer drops may end later than it returns: objects whose last
+/// handle goes more than 16 KiB of stack below the outermost destructor wait
+/// until that one is done.
+///
 /// # Panics
 ///
 /// A panic in `finalize` is caught and reported to

@@ -212,7 +212,7 @@ impl<T: ?Sized> Drop for Weak<T> {
         let Some(head) = self.head() else { return };
         if head.weak_decrement() {
             // SAFETY: no handle is left: the value's own count is gone too.
-            state::with(|state| unsafe { state.heap.free(self.object.cast()) });
+            state::with(|state| unsafe { state.heap.free_any(self.object.cast()) });
         } else if head.weak() == 1 {
             // Only the value's own count: no cleared handle is left.
             head.clear(WEAK_CUT);

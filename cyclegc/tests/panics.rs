@@ -308,6 +308,7 @@ fn a_collection_callback_that_panics_is_reported() {
 fn a_closure_of_new_cyclic_that_panics_leaks_nothing() {
     record();
     let escaped = RefCell::new(None);
+    let count = cyclegc::count().0;
     let made = catch_unwind(AssertUnwindSafe(|| {
         Gc::<Node>::new_cyclic(|me| {
             escaped.replace(Some(me.clone()));
@@ -316,6 +317,8 @@ fn a_closure_of_new_cyclic_that_panics_leaks_nothing() {
         })
     }));
     assert!(made.is_err());
+    // The object that was not made is not counted.
+    assert_eq!(cyclegc::count().0, count);
     assert!(escaped.take().is_some_and(|weak| weak.upgrade().is_none()));
     assert_eq!(cyclegc::tracked_count(), 0);
     assert_usable();
