@@ -501,3 +501,57 @@ mod inspect {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::arenas::Arenas;
+
+    /// A list of blocks of two pools, in turns of these lengths.
+    fn list_of(runs: &[u32]) -> Taken {
+        static ARENAS: Arenas = Arenas::new();
+        let pools = [(); 2].map(|()| ARENAS.take_pool(SizeClass::SMALLEST).unwrap());
+        let mut list = Taken {
+            first: ptr::null_mut(),
+            len: 0,
+        };
+        for (turn, &len) in runs.iter().enumerate().rev() {
+            for _ in 0..len {
+                let block = pools[turn % 2].carve(1).unwrap().first;
+                // SAFETY: a block just carved, held by the test.
+                unsafe { Block::set_next(block, list.first) };
+                list.first = block;
+                list.len += 1;
+            }
+        }
+        list
+    }
+
+    fn runs_of(list: Taken) -> Vec<u32> {
+        let mut runs = Vec::new();
+        let mut rest = Some(list);
+        while let Some(list) = rest {
+            let chain;
+            // SAFETY: the list is the test's.
+            (chain, rest) = unsafe { split_run(list, SizeClass::SMALLEST) };
+            assert_eq!(chain.first, list.first);
+            // SAFETY: a chain's last block is one of the list's.
+            let after = unsafe { Block::next(chain.last) };
+            assert_eq!(
+                after,
+                rest.map_or(ptr::null_mut(), |rest: Taken| rest.first)
+            );
+            runs.push(chain.len);
+        }
+        runs
+    }
+
+    #[test]
+    fn a_list_is_split_where_the_pool_changes() {
+        for len in 1..20 {
+            for runs in [&[len][..], &[len, 1], &[1, len], &[len, 1, 9, 2, len, 3]] {
+                assert_eq!(runs_of(list_of(runs)), runs);
+            }
+        }
+    }
+}

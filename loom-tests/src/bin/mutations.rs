@@ -231,7 +231,7 @@ const MUTATIONS: &[Mutation] = &[
     mutation(
         "the older list is taken without its length",
         "front.rs",
-        "self.older_len.set(0);\n        Some",
+        "self.rest.older_len.set(0);\n        Some",
         "Some",
         "spill_against_remote_free",
     ),
