@@ -76,7 +76,7 @@ impl World {
 impl Thread {
     /// A block, written to by its user.
     pub fn alloc(&self) -> Block {
-        let mut block = self.heap.hand(CLASS).pop().cast();
+        let mut block: *mut u8 = self.heap.hand(CLASS).pop().cast();
         if block.is_null() {
             block = self.heap.refill(&self.shared, CLASS);
         }
