@@ -14,7 +14,7 @@ use std::process::Command;
 
 /// Instructions of a hit, the function's `ret` included (Rust 1.95, x86-64).
 const ALLOC: u64 = 10;
-const DEALLOC: u64 = 9;
+const DEALLOC: u64 = 7;
 const GC_CLONE: u64 = 7;
 const GC_DEREF: u64 = 3;
 const GC_DROP: u64 = 6;

@@ -17,6 +17,9 @@
 //! asks nothing, and blocks of other threads' pools are used again here first. They go
 //! home in runs (heap.rs).
 //!
+//! It is in two parts: the [`Hand`] is what the hit paths touch, the [`Rest`] what only
+//! the slow ones do. The hands of all classes lie side by side.
+//!
 //! # Invariants
 //! 1. `room = capacity - length of current`. The capacity is 0, and both lists empty,
 //!    before a thread's first allocation and after its exit, so that the first step of
