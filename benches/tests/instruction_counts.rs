@@ -14,7 +14,7 @@ use std::process::Command;
 
 /// Instructions of a hit, the function's `ret` included (Rust 1.95, x86-64).
 const ALLOC: u64 = 10;
-const DEALLOC: u64 = 9;
+const DEALLOC: u64 = 7;
 /// With its share of the way to the next word of blocks; and a value's destructor.
 const GC_NEW: u64 = 39;
 const GC_END: u64 = 102;

@@ -21,6 +21,7 @@ use core::ptr::{NonNull, null_mut};
 use std::sync::OnceLock;
 
 use crate::fork;
+use crate::front::Hand;
 use crate::heap::Heap;
 use crate::os;
 use crate::settings;
@@ -114,11 +115,12 @@ unsafe impl GlobalAlloc for PyMalloc {
 #[inline(always)]
 fn alloc_block(class: SizeClass) -> *mut u8 {
     with_heap(|heap| {
-        let block = heap.pop(class);
+        let hand = heap.hand(class);
+        let block = hand.pop();
         if block.is_null() {
-            refill(heap, class)
+            refill(heap, hand)
         } else {
-            block
+            block.cast()
         }
     })
 }
@@ -128,9 +130,10 @@ fn alloc_block(class: SizeClass) -> *mut u8 {
 #[inline(always)]
 unsafe fn free_block(class: SizeClass, block: *mut u8) {
     with_heap(|heap| {
+        let hand = heap.hand(class);
         // SAFETY: the caller's promise.
-        if !unsafe { heap.push(class, block) } {
-            spill(heap, class);
+        if !unsafe { hand.push(block.cast()) } {
+            spill(heap, hand);
         }
     });
 }
@@ -146,7 +149,8 @@ fn zeroed(block: *mut u8, size: usize) -> *mut u8 {
 
 #[cold]
 #[inline(never)]
-fn refill(heap: &Heap, class: SizeClass) -> *mut u8 {
+fn refill(heap: &Heap, hand: &Hand) -> *mut u8 {
+    let class = heap.class_of(hand);
     if heap.is_new() {
         enlist(heap);
     }
@@ -159,7 +163,8 @@ fn refill(heap: &Heap, class: SizeClass) -> *mut u8 {
 
 #[cold]
 #[inline(never)]
-fn spill(heap: &Heap, class: SizeClass) {
+fn spill(heap: &Heap, hand: &Hand) {
+    let class = heap.class_of(hand);
     if heap.is_new() {
         enlist(heap);
     }

@@ -28,10 +28,11 @@
 //! The thread alone.
 
 use core::cell::Cell;
+use core::ptr;
 
 use crate::block::{Block, Chain};
 use crate::config::POOL_SIZE;
-use crate::front::Front;
+use crate::front::{Front, Hand, Rest};
 use crate::pool::{Held, OwnerId, Pool};
 use crate::region;
 use crate::registry::Member;
@@ -39,8 +40,10 @@ use crate::remote_free::{Pushed, Taken};
 use crate::shared::Shared;
 use crate::size_class::SizeClass;
 
-/// Blocks carved at once: as many as fill this many bytes.
-const CARVE_BYTES: usize = 1 << 10;
+/// Blocks carved at once: as many as fill this many bytes, a page, ...
+const CARVE_BYTES: usize = 4 << 10;
+/// ... but no more than this.
+const CARVE_MOST: usize = 128;
 /// A class is borrowed for in steps that double from this many bytes ...
 const BORROW_FIRST: usize = 64;
 /// ... to this many; then the thread gets a pool of its own.
@@ -55,7 +58,8 @@ const SHORT_FRONT: u32 = 4;
 /// The heap of one thread.
 #[derive(Debug)]
 pub(crate) struct Heap {
-    fronts: [Front; SizeClass::COUNT],
+    hands: [Hand; SizeClass::COUNT],
+    rests: [Rest; SizeClass::COUNT],
     /// Bytes given back to pools less bytes fetched from them, within 0 and
     /// `2 * SHRINKING_BYTES`.
     given: Cell<usize>,
@@ -77,7 +81,8 @@ impl Heap {
     #[cfg(not(loom))]
     pub(crate) const fn new() -> Self {
         Self {
-            fronts: [const { Front::new() }; SizeClass::COUNT],
+            hands: [const { Hand::new() }; SizeClass::COUNT],
+            rests: [const { Rest::new() }; SizeClass::COUNT],
             given: Cell::new(0),
             id: Cell::new(0),
             member: Cell::new(None),
@@ -89,7 +94,8 @@ impl Heap {
     #[cfg(loom)]
     pub(crate) fn new() -> Self {
         Self {
-            fronts: std::array::from_fn(|_| Front::new()),
+            hands: std::array::from_fn(|_| Hand::new()),
+            rests: std::array::from_fn(|_| Rest::new()),
             given: Cell::new(0),
             id: Cell::new(0),
             member: Cell::new(None),
@@ -97,27 +103,23 @@ impl Heap {
         }
     }
 
+    /// The blocks at hand of a class.
     #[inline(always)]
-    fn front(&self, class: SizeClass) -> &Front {
+    pub(crate) fn hand(&self, class: SizeClass) -> &Hand {
         // SAFETY: a class's number is below COUNT.
-        unsafe { self.fronts.get_unchecked(class.index()) }
+        unsafe { self.hands.get_unchecked(class.index()) }
     }
 
-    /// A block from the front; null if that is empty, and `refill` has to be asked.
-    #[inline(always)]
-    pub(crate) fn pop(&self, class: SizeClass) -> *mut u8 {
-        self.front(class).pop().cast()
+    /// The class of one of this heap's hands: so the hit paths keep an address alone.
+    pub(crate) fn class_of(&self, hand: &Hand) -> SizeClass {
+        let offset = ptr::from_ref(hand).addr() - self.hands.as_ptr().addr();
+        SizeClass::from_index(offset / size_of::<Hand>()).unwrap_or(SizeClass::SMALLEST)
     }
 
-    /// Puts a block into the front; false if `spill` has to be called.
-    ///
-    /// # Safety
-    /// The caller gives up `block`, a block of ours of class `class`.
-    #[inline(always)]
-    #[must_use]
-    pub(crate) unsafe fn push(&self, class: SizeClass, block: *mut u8) -> bool {
-        // SAFETY: the caller's promise.
-        unsafe { self.front(class).push(block.cast()) }
+    fn front(&self, class: SizeClass) -> Front<'_> {
+        // SAFETY: a class's number is below COUNT.
+        let rest = unsafe { self.rests.get_unchecked(class.index()) };
+        Front::new(self.hand(class), rest)
     }
 
     /// Whether the thread has yet to be enlisted or made a guest.
@@ -192,7 +194,7 @@ impl Heap {
     fn fetch(&self, shared: &Shared, class: SizeClass) -> Option<Taken> {
         self.collect_mail(shared);
         let front = self.front(class);
-        while let Some(pool) = front.pools.first() {
+        while let Some(pool) = front.pools().first() {
             if let Some(taken) = take_or_carve(pool, class) {
                 return Some(taken);
             }
@@ -200,9 +202,9 @@ impl Heap {
                 used_to_full(front, pool);
             }
         }
-        let step = BORROW_FIRST.max(class.block_size()) << front.appetite.get();
+        let step = BORROW_FIRST.max(class.block_size()) << front.appetite().get();
         if step <= BORROW_LAST {
-            front.appetite.set(front.appetite.get() + 1);
+            front.appetite().set(front.appetite().get() + 1);
             let most = (step / class.block_size()) as u32;
             return shared.commons.borrow(&shared.arenas, class, most);
         }
@@ -222,7 +224,7 @@ impl Heap {
                 pool
             }
         };
-        self.front(class).pools.push(pool);
+        self.front(class).pools().push(pool);
         Some(pool)
     }
 
@@ -241,7 +243,7 @@ impl Heap {
             if pool.is_empty() {
                 shared.arenas.release_pool(pool);
             } else {
-                self.front(pool.pool().class()).pools.push(pool);
+                self.front(pool.pool().class()).pools().push(pool);
             }
         }
     }
@@ -250,11 +252,11 @@ impl Heap {
     pub(crate) fn spill(&self, shared: &Shared, class: SizeClass) {
         let front = self.front(class);
         if self.state.get() != State::Live {
-            for list in front.close() {
+            for list in front.close().into_iter().flatten() {
                 self.give_back(shared, class, list);
             }
         } else if let Some(older) = front.rotate(self.front_capacity(class)) {
-            self.give_back(shared, class, older.first);
+            self.give_back(shared, class, older);
             self.count_given(shared, older.len as usize * class.block_size());
         }
         self.note_cached(class);
@@ -274,27 +276,19 @@ impl Heap {
 
     /// Gives a list of free blocks back to their pools, run by run: neighbours in
     /// the list often lie in one pool.
-    fn give_back(&self, shared: &Shared, class: SizeClass, list: *mut Block) {
-        let pool_mask = !(class.pool_size() - 1);
-        let mut block = list;
-        while !block.is_null() {
-            let mut chain = Chain::one(block);
+    fn give_back(&self, shared: &Shared, class: SizeClass, list: Taken) {
+        let mut rest = Some(list);
+        while let Some(list) = rest {
+            let chain;
             // SAFETY: the list's blocks are the thread's.
-            let mut next = unsafe { Block::next(block) };
-            while !next.is_null() && (next.addr() ^ block.addr()) & pool_mask == 0 {
-                chain.last = next;
-                chain.len += 1;
-                // SAFETY: as above.
-                next = unsafe { Block::next(next) };
-            }
+            (chain, rest) = unsafe { split_run(list, class) };
             // SAFETY: a block of ours, of this class.
-            let pool = unsafe { region::pool_of(block.addr(), class) };
+            let pool = unsafe { region::pool_of(chain.first.addr(), class) };
             if pool.is_owned_by(self.id.get()) {
                 self.free_local(shared, class, pool, chain);
             } else {
                 free_remote(shared, pool, chain);
             }
-            block = next;
         }
     }
 
@@ -311,10 +305,10 @@ impl Heap {
                 // On its way to the mailbox, with a block to collect: not empty.
                 return;
             }
-            front.pools.push(pool);
+            front.pools().push(pool);
         }
         if pool.is_empty() {
-            front.pools.remove(pool);
+            front.pools().remove(pool);
             shared.arenas.release_pool(pool);
         }
     }
@@ -324,7 +318,7 @@ impl Heap {
         self.collect_mail(shared);
         for class in SizeClass::all() {
             self.empty_front(shared, class);
-            let pools = &self.front(class).pools;
+            let pools = self.front(class).pools();
             let mut next = pools.first();
             while let Some(pool) = next {
                 next = pools.after(pool);
@@ -339,7 +333,7 @@ impl Heap {
     /// Gives back the free blocks of a class that the thread has.
     fn empty_front(&self, shared: &Shared, class: SizeClass) {
         let front = self.front(class);
-        for list in front.close() {
+        for list in front.close().into_iter().flatten() {
             self.give_back(shared, class, list);
         }
         if self.state.get() == State::Live {
@@ -364,7 +358,7 @@ impl Heap {
             shared.commons.take_in(&shared.arenas, pool);
         }
         for class in SizeClass::all() {
-            let pools = &self.front(class).pools;
+            let pools = self.front(class).pools();
             while let Some(pool) = pools.first() {
                 pools.remove(pool);
                 shared.commons.take_in(&shared.arenas, pool);
@@ -385,15 +379,54 @@ fn take_or_carve(pool: Held, class: SizeClass) -> Option<Taken> {
     } else {
         pool.take_free_up_to(class.front_capacity())
     };
-    let most = (CARVE_BYTES / class.block_size()).max(1) as u32;
+    let most = (CARVE_BYTES / class.block_size()).clamp(1, CARVE_MOST) as u32;
     free.or_else(|| pool.carve(most))
 }
 
+/// The blocks at the head of a list that lie in one pool, and the others.
+///
+/// # Safety
+/// The caller holds the list.
+#[inline]
+unsafe fn split_run(list: Taken, class: SizeClass) -> (Chain, Option<Taken>) {
+    let pool_mask = !(class.pool_size() - 1);
+    let apart = |block: *mut Block| (block.addr() ^ list.first.addr()) & pool_mask;
+    // SAFETY: below, every block asked for its next is one of the list's first
+    // `len - 1`, and the list is the caller's.
+    let next = |block: *mut Block| unsafe { Block::next(block) };
+    let mut chain = Chain::one(list.first);
+    while chain.len < list.len {
+        let one = next(chain.last);
+        if apart(one) != 0 {
+            let rest = Taken {
+                first: one,
+                len: list.len - chain.len,
+            };
+            return (chain, Some(rest));
+        }
+        chain.last = one;
+        chain.len += 1;
+        // A run has begun: four at a time, as long as all are in it.
+        while list.len - chain.len >= 4 {
+            let one = next(chain.last);
+            let two = next(one);
+            let three = next(two);
+            let four = next(three);
+            if apart(one) | apart(two) | apart(three) | apart(four) != 0 {
+                break;
+            }
+            chain.last = four;
+            chain.len += 4;
+        }
+    }
+    (chain, None)
+}
+
 /// Takes a pool without a free block off its list, unless one comes back meanwhile.
-fn used_to_full(front: &Front, pool: Held) {
-    front.pools.remove(pool);
+fn used_to_full(front: Front<'_>, pool: Held) {
+    front.pools().remove(pool);
     if !pool.pool().remote.try_full() {
-        front.pools.push(pool);
+        front.pools().push(pool);
     }
 }
 
@@ -464,7 +497,61 @@ mod inspect {
 
         /// The pools of a class that the thread owns and knows to have room.
         pub(crate) fn pools(&self, class: SizeClass) -> impl Iterator<Item = Held> {
-            self.front(class).pools.iter()
+            self.front(class).pools().iter()
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::arenas::Arenas;
+
+    /// A list of blocks of two pools, in turns of these lengths.
+    fn list_of(runs: &[u32]) -> Taken {
+        static ARENAS: Arenas = Arenas::new();
+        let pools = [(); 2].map(|()| ARENAS.take_pool(SizeClass::SMALLEST).unwrap());
+        let mut list = Taken {
+            first: ptr::null_mut(),
+            len: 0,
+        };
+        for (turn, &len) in runs.iter().enumerate().rev() {
+            for _ in 0..len {
+                let block = pools[turn % 2].carve(1).unwrap().first;
+                // SAFETY: a block just carved, held by the test.
+                unsafe { Block::set_next(block, list.first) };
+                list.first = block;
+                list.len += 1;
+            }
+        }
+        list
+    }
+
+    fn runs_of(list: Taken) -> Vec<u32> {
+        let mut runs = Vec::new();
+        let mut rest = Some(list);
+        while let Some(list) = rest {
+            let chain;
+            // SAFETY: the list is the test's.
+            (chain, rest) = unsafe { split_run(list, SizeClass::SMALLEST) };
+            assert_eq!(chain.first, list.first);
+            // SAFETY: a chain's last block is one of the list's.
+            let after = unsafe { Block::next(chain.last) };
+            assert_eq!(
+                after,
+                rest.map_or(ptr::null_mut(), |rest: Taken| rest.first)
+            );
+            runs.push(chain.len);
+        }
+        runs
+    }
+
+    #[test]
+    fn a_list_is_split_where_the_pool_changes() {
+        for len in 1..20 {
+            for runs in [&[len][..], &[len, 1], &[1, len], &[len, 1, 9, 2, len, 3]] {
+                assert_eq!(runs_of(list_of(runs)), runs);
+            }
         }
     }
 }

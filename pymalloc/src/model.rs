@@ -76,7 +76,7 @@ impl World {
 impl Thread {
     /// A block, written to by its user.
     pub fn alloc(&self) -> Block {
-        let mut block = self.heap.pop(CLASS);
+        let mut block: *mut u8 = self.heap.hand(CLASS).pop().cast();
         if block.is_null() {
             block = self.heap.refill(&self.shared, CLASS);
         }
@@ -91,7 +91,7 @@ impl Thread {
     pub fn free(&self, block: Block) {
         block.touch();
         // SAFETY: the block is given up, and there is one class.
-        if !unsafe { self.heap.push(CLASS, block.0.cast()) } {
+        if !unsafe { self.heap.hand(CLASS).push(block.0) } {
             self.heap.spill(&self.shared, CLASS);
         }
         self.heap.assert_front_counted(CLASS);

@@ -119,7 +119,7 @@ const MUTATIONS: &[Mutation] = &[
     mutation(
         "a pool is called full although a block came back",
         "heap.rs",
-        "if !pool.pool().remote.try_full() {\n        front.pools.push(pool);\n    }",
+        "if !pool.pool().remote.try_full() {\n        front.pools().push(pool);\n    }",
         "let _ = pool.pool().remote.try_full();",
         "remote_free_against_owner_drain",
     ),
@@ -231,7 +231,7 @@ const MUTATIONS: &[Mutation] = &[
     mutation(
         "the older list is taken without its length",
         "front.rs",
-        "self.older_len.set(0);\n        Some",
+        "self.rest.older_len.set(0);\n        Some",
         "Some",
         "spill_against_remote_free",
     ),
