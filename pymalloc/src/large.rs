@@ -31,6 +31,9 @@ const CLEAR_MAX: usize = 1 << 20;
 /// pages cost more.
 const COPY_MAX: usize = 4 << 20;
 
+/// Blocks of this many bytes or more are made of huge pages.
+const HUGE_MIN: usize = 4 << 20;
+
 /// Large blocks of all threads.
 #[derive(Debug)]
 pub(crate) struct Large(Mutex<State>);
@@ -203,6 +206,13 @@ impl Large {
             |start| Mapping { start, size },
         );
         self.lock().enter(node, now);
+        if let Some(start) = moved
+            && size >= HUGE_MIN
+            && old < HUGE_MIN
+        {
+            // SAFETY: the block, just moved.
+            unsafe { os::use_huge_pages(start, size) };
+        }
         moved.map_or(null_mut(), NonNull::as_ptr)
     }
 
