@@ -1,20 +1,26 @@
-//! Large blocks: a mapping of its own for each, and a bounded cache of freed ones.
+//! Large blocks: whole pages for each, and a bounded cache of freed ones.
 //!
 //! ```text
-//!  alloc ─▶ a cached mapping that fits ─┐                    free ─▶ cache ─▶ oldest out: munmap
-//!        └▶ mmap ───────────────────────┴▶ entered in the map        (or munmap, if too large)
-//!  realloc ─▶ mremap: pages move, bytes are not copied
+//!  alloc ──▶ cut from a cached span ─┐        free, shrink ─▶ cache ─▶ oldest out: munmap
+//!         └▶ mmap ───────────────────┴▶ entered in the map
+//!  realloc ─▶ 1 into the cached span behind it: nothing moves
+//!             2 to a cached span that has room: bytes are copied
+//!             3 mremap: pages move, bytes are not copied
 //! ```
 //! CPython hands these to `malloc`; a mapping each is what glibc does beyond its
-//! threshold. Growing by `mremap` is why a `Vec` that doubles costs no copies.
+//! threshold. A page fault costs more than to copy a page, so growth goes where pages
+//! are resident (`large_cache.rs`); where there are none, `mremap` is why a `Vec` that
+//! doubles costs no copies.
 //!
-//! The block starts with its mapping. Mapped sizes are whole pages.
+//! A block that grows to [`HUGE_MIN`] is being filled: it gets huge pages from then on.
+//! Others do not, since a table that is touched here and there would be resident whole.
 //!
 //! # Invariants
 //! 1. Every live large block is in the map, and in the sums, with the size of its
-//!    mapping, except while `resize` moves it: then nobody else may use it, and nobody
+//!    pages, except while `resize` moves it: then nobody else may use it, and nobody
 //!    can be given an address in it, because it is still mapped.
-//! 2. The cached bytes are at most the limit, but while `dealloc` takes out what is too much.
+//! 2. The cached bytes are at most the limit, but while `keep` takes out what is too much.
+//! 3. No cached span lies in a block.
 
 use core::alloc::Layout;
 use core::ptr::{NonNull, null_mut};
@@ -31,7 +37,8 @@ const CLEAR_MAX: usize = 1 << 20;
 /// pages cost more.
 const COPY_MAX: usize = 4 << 20;
 
-/// Blocks of this many bytes or more are made of huge pages.
+/// A block that grows to this many bytes gets huge pages. Half of it or more is in use
+/// then, so the unused rest of the last huge page is small beside it.
 const HUGE_MIN: usize = 4 << 20;
 
 /// Large blocks of all threads.
@@ -182,7 +189,9 @@ impl Large {
             state.set_size(node, size);
             return block.as_ptr();
         }
-        if size <= COPY_MAX && let Some(new) = state.take_cached(size) {
+        if size <= COPY_MAX
+            && let Some(new) = state.take_cached(size)
+        {
             drop(state);
             // SAFETY: the new block is nobody else's, and longer.
             unsafe { new.copy_from_nonoverlapping(block, old) };
@@ -340,7 +349,7 @@ impl State {
         self.cache.bytes()
     }
 
-    /// Whether the map is in order and adds up; else where it is not.
+    /// Whether the map is in order and adds up, and the cache lies apart; else where not.
     pub(crate) fn verify(&self) -> Result<(), usize> {
         let (mut end, mut bytes, mut count) = (0, 0, 0);
         while let Some((addr, size)) = self.map.first_from(end) {
@@ -350,6 +359,15 @@ impl State {
             bytes += size;
             count += 1;
             end = addr + size;
+        }
+        for (addr, size) in self.cache.spans() {
+            let next = self
+                .map
+                .first_from(addr)
+                .map_or(usize::MAX, |(next, _)| next);
+            if self.map.find(addr).is_some() || next < addr + size {
+                return Err(addr);
+            }
         }
         if (bytes, count) == (self.bytes, self.count) {
             Ok(())

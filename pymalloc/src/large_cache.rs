@@ -80,13 +80,13 @@ impl Cache {
         self.bytes
     }
 
-    fn spans(&self) -> &[Span] {
+    fn kept(&self) -> &[Span] {
         self.spans.get(..self.len).unwrap_or_default()
     }
 
     /// Address and bytes of each.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.spans().iter().map(|span| (span.addr, span.size))
+    pub(crate) fn spans(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.kept().iter().map(|span| (span.addr, span.size))
     }
 
     fn remove(&mut self, index: usize) -> Option<Span> {
@@ -120,7 +120,7 @@ impl Cache {
     /// At least `size` bytes, whole pages, of the span that fits best.
     pub(crate) fn take(&mut self, size: usize) -> Option<Mapping> {
         let (index, _) = self
-            .spans()
+            .kept()
             .iter()
             .enumerate()
             .filter(|(_, span)| span.size >= size)
@@ -132,7 +132,7 @@ impl Cache {
     /// were there.
     pub(crate) fn take_at(&mut self, addr: usize, size: usize) -> bool {
         let found = |span: &Span| span.addr == addr && span.size >= size;
-        let index = self.spans().iter().position(found);
+        let index = self.kept().iter().position(found);
         index.is_some_and(|index| self.cut_front(index, size, 0).is_some())
     }
 
@@ -144,7 +144,7 @@ impl Cache {
         };
         for _ in 0..2 {
             let touches = |other: &Span| other.end() == span.addr || span.end() == other.addr;
-            let neighbour = self.spans().iter().position(touches);
+            let neighbour = self.kept().iter().position(touches);
             if let Some(other) = neighbour.and_then(|index| self.remove(index)) {
                 // INVARIANT 1: joined with what touches it.
                 span.addr = span.addr.min(other.addr);
@@ -158,8 +158,9 @@ impl Cache {
         }
     }
 
-    /// What is more than `limit` bytes: the end of the oldest span, or all of it. One
-    /// more call may find more. A slot is kept free.
+    /// What is more than `limit` bytes, in whole pages: the end of the oldest span, or all
+    /// of it; what is left is a block's first bytes, which were touched. One more call may
+    /// find more. A slot is kept free.
     pub(crate) fn take_excess(&mut self, limit: usize, page: usize) -> Option<Mapping> {
         let excess = self.bytes.saturating_sub(limit).next_multiple_of(page);
         if self.len == Self::SLOTS {
@@ -184,5 +185,130 @@ impl Cache {
     /// The span that has been there longest.
     pub(crate) fn take_oldest(&mut self) -> Option<Mapping> {
         self.remove(0)?.mapping()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use proptest::prelude::*;
+
+    const PAGE: usize = 4096;
+    const PAGES: usize = 64;
+    const BASE: usize = 0x10_0000;
+
+    fn mapping(page: usize, pages: usize) -> Mapping {
+        Mapping::at(BASE + page * PAGE, pages * PAGE).expect("not at 0")
+    }
+
+    fn pages_of(mapping: Mapping) -> std::ops::Range<usize> {
+        let first = (mapping.start.addr().get() - BASE) / PAGE;
+        first..first + mapping.size / PAGE
+    }
+
+    /// Looks at both invariants, given which pages the cache should have.
+    fn check(cache: &Cache, cached: &[bool]) {
+        let mut seen = vec![false; PAGES];
+        let mut spans: Vec<_> = cache.spans().collect();
+        spans.sort_unstable();
+        for pair in spans.windows(2) {
+            assert!(pair[0].0 + pair[0].1 < pair[1].0, "spans touch");
+        }
+        for (addr, size) in &spans {
+            for page in pages_of(mapping((addr - BASE) / PAGE, size / PAGE)) {
+                seen[page] = true;
+            }
+        }
+        assert_eq!(seen, cached);
+        let pages = cached.iter().filter(|cached| **cached).count();
+        assert_eq!(cache.bytes(), pages * PAGE);
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Op {
+        Put(usize, usize),
+        Take(usize),
+        TakeAt(usize, usize),
+        Excess(usize),
+        Oldest,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            4 => (0..PAGES, 1..16_usize).prop_map(|(page, pages)| Op::Put(page, pages)),
+            2 => (1..24_usize).prop_map(Op::Take),
+            2 => (0..PAGES, 1..16_usize).prop_map(|(page, pages)| Op::TakeAt(page, pages)),
+            1 => (0..PAGES).prop_map(Op::Excess),
+            1 => Just(Op::Oldest),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_page_put_in_comes_out_once(ops in prop::collection::vec(op(), 1..100)) {
+            let mut cache = Cache::new();
+            let mut cached = [false; PAGES];
+            for op in ops {
+                let taken = match op {
+                    Op::Put(page, pages) => {
+                        let range = page..PAGES.min(page + pages);
+                        if !cached[range.clone()].contains(&true) {
+                            cache.put(mapping(page, range.len()));
+                            cached[range].fill(true);
+                        }
+                        None
+                    }
+                    Op::Take(pages) => {
+                        let longest = cached.split(|cached| !cached).map(<[bool]>::len).max();
+                        let taken = cache.take(pages * PAGE);
+                        prop_assert_eq!(taken.is_some(), longest >= Some(pages));
+                        let (size, least) = (taken.map(|taken| taken.size), pages * PAGE);
+                        prop_assert!(size.is_none_or(|size| (least..=least + least / 8).contains(&size)));
+                        taken
+                    }
+                    Op::TakeAt(page, pages) => {
+                        let starts = page == 0 || !cached[page - 1];
+                        let fits = cached[page..].iter().take_while(|cached| **cached).count() >= pages;
+                        let taken = cache.take_at(BASE + page * PAGE, pages * PAGE);
+                        prop_assert_eq!(taken, starts && fits);
+                        taken.then(|| mapping(page, pages))
+                    }
+                    Op::Excess(limit) => {
+                        let bytes = cache.bytes();
+                        let taken = cache.take_excess(limit * PAGE, PAGE);
+                        prop_assert_eq!(taken.is_some(), bytes > limit * PAGE);
+                        taken
+                    }
+                    Op::Oldest => cache.take_oldest(),
+                };
+                for page in taken.map_or(0..0, pages_of) {
+                    prop_assert!(cached[page], "page {} came from nowhere", page);
+                    cached[page] = false;
+                }
+                check(&cache, &cached);
+            }
+        }
+    }
+
+    #[test]
+    fn the_oldest_gives_its_end_up_first() {
+        let mut cache = Cache::new();
+        cache.put(mapping(0, 8));
+        cache.put(mapping(10, 4));
+        let cut = cache.take_excess(9 * PAGE, PAGE).map(pages_of);
+        assert_eq!(cut, Some(5..8));
+        assert!(cache.take_excess(9 * PAGE, PAGE).is_none());
+    }
+
+    #[test]
+    fn a_slot_stays_free_whatever_the_limit() {
+        let mut cache = Cache::new();
+        for n in 0..Cache::SLOTS * 2 {
+            cache.put(mapping(2 * n, 1));
+            while cache.take_excess(usize::MAX, PAGE).is_some() {}
+        }
+        assert_eq!(cache.spans().count(), Cache::SLOTS - 1);
+        assert_eq!(cache.bytes(), (Cache::SLOTS - 1) * PAGE);
     }
 }
