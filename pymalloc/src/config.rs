@@ -44,6 +44,13 @@ pub(crate) const RETAIN_BYTES: usize = if cfg!(loom) { 0 } else { 2 << 20 };
 /// ... one part in this many of what the pools in use occupy.
 pub(crate) const RETAIN_FRACTION: usize = 8;
 
+/// What may be retained besides, at most, by a heap that asks again for what it gave
+/// back: as many bytes as it asked for, ...
+pub(crate) const RETAIN_MORE_MAX: usize = if cfg!(loom) { 0 } else { 4 << 20 };
+
+/// ... less one part in this many of what it gives back.
+pub(crate) const RETAIN_MORE_DECAY: usize = 16;
+
 /// Freed large mappings that stay resident for reuse, bytes in all.
 pub(crate) const LARGE_CACHE_BYTES: usize = 4 << 20;
 

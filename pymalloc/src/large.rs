@@ -54,6 +54,10 @@ pub(crate) struct State {
     pub(crate) bytes: usize,
     /// Bytes of the freed mappings that the kernel would not take.
     stuck_bytes: usize,
+    /// Pages were given back, ...
+    gave_back: bool,
+    /// ... and the system was asked for pages since.
+    asked_again: bool,
 }
 
 // SAFETY: the nodes are touched by whoever has the state, that is, by the lock.
@@ -68,6 +72,8 @@ impl Large {
             count: 0,
             bytes: 0,
             stuck_bytes: 0,
+            gave_back: false,
+            asked_again: false,
         }))
     }
 
@@ -109,6 +115,7 @@ impl Large {
         let start = os::map_aligned(size, align)?;
         let mapping = Mapping { start, size };
         let mut state = self.lock();
+        state.asked_again |= state.gave_back;
         if let Some(node) = state.map.node() {
             state.enter(node, mapping);
             return Some(start);
@@ -137,14 +144,24 @@ impl Large {
         self.keep(state, mapping);
     }
 
-    /// Puts pages that nobody uses into the cache; what is too much goes back.
+    /// Puts pages that nobody uses into the cache; what is too much goes back. Of more
+    /// than the limit the front is kept, if the program has ever wanted pages again: else
+    /// it may have been the last that it frees.
     fn keep<'a>(&'a self, mut state: MutexGuard<'a, State>, mapping: Mapping) {
-        state.cache.put(mapping);
-        while let Some(mapping) = state.take_excess() {
+        let limit = crate::settings::large_cache_bytes();
+        let mut excess = if mapping.size > limit && !state.asked_again {
+            Some(mapping)
+        } else {
+            state.cache.put(mapping);
+            state.cache.take_excess(limit, os::page_size())
+        };
+        while let Some(mapping) = excess {
+            state.gave_back = true;
             drop(state);
-            // SAFETY: the cache gave it up.
+            // SAFETY: the cache gave it up, or never had it.
             unsafe { self.unmap(mapping) };
             state = self.lock();
+            excess = state.cache.take_excess(limit, os::page_size());
         }
         let stuck = state.stuck_bytes > 0;
         drop(state);
@@ -288,12 +305,6 @@ impl State {
             None => self.map.put_idle(node),
         }
         Some(mapping?.start)
-    }
-
-    /// Cached pages that are too many.
-    fn take_excess(&mut self) -> Option<Mapping> {
-        let limit = crate::settings::large_cache_bytes();
-        self.cache.take_excess(limit, os::page_size())
     }
 
     fn set_size(&mut self, node: &Node, size: usize) {

@@ -142,18 +142,6 @@ fn a_zeroed_block_from_the_cache_is_zero() {
 }
 
 #[test]
-fn of_a_block_beyond_the_cache_only_its_front_stays() {
-    alone(|| {
-        pymalloc::trim();
-        let block = alloc(20 * MIB, 7);
-        free(block, 20 * MIB);
-        assert_eq!(cached(), 4 * MIB);
-        assert_eq!(alloc(4 * MIB, 8), block);
-        free(block, 4 * MIB);
-    });
-}
-
-#[test]
 fn growth_beyond_what_is_cached_keeps_every_byte() {
     alone(|| {
         pymalloc::trim();
