@@ -51,7 +51,7 @@ pub(crate) const RETAIN_MORE_MAX: usize = if cfg!(loom) { 0 } else { 4 << 20 };
 /// ... less one part in this many of what it gives back.
 pub(crate) const RETAIN_MORE_DECAY: usize = 16;
 
-/// Freed large mappings that stay resident for reuse, bytes in all.
+/// Pages of freed large blocks that stay resident for reuse, bytes in all.
 pub(crate) const LARGE_CACHE_BYTES: usize = 4 << 20;
 
 const_assert!(POOLS_PER_ARENA <= 16); // an arena's pools are the bits of a u16

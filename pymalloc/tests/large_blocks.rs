@@ -151,8 +151,9 @@ fn growth_beyond_what_is_cached_keeps_every_byte() {
             let new_size = size * 3 / 2;
             block = realloc(block, size, new_size);
             assert_filled(block, size, 7);
+            let added = block.wrapping_add(size);
             // SAFETY: the new part of the block.
-            unsafe { block.add(size).write_bytes(7, new_size - size) };
+            unsafe { added.write_bytes(7, new_size - size) };
             size = new_size;
             assert_heap_is_sound();
         }
