@@ -104,7 +104,7 @@ fn a_heap_that_breathes_stops_giving_back() {
     as_child("a_heap_that_breathes_stops_giving_back", || {
         let breathe = |times: usize| {
             for _ in 0..times {
-                drop(blocks(96, 4 * MIB));
+                drop(blocks(96, 3 * MIB));
             }
             pymalloc::stats().arenas_reclaimed
         };
