@@ -18,7 +18,9 @@
 //! An empty pool stays resident for reuse while all such memory is within
 //! [`RETAIN_BYTES`] plus a part of what is in use; beyond, empty arenas are given back
 //! at once, then the free pools of the emptiest others. So a heap whose pools have become
-//! empty is small without a further call, and one that breathes makes no system calls.
+//! empty is small without a further call. One that breathes would make a system call and
+//! a page fault a page with every breath: each arena that is wanted again after it was given
+//! back lets more be retained, and each that is given back lets less (`retain_more`).
 //! (CPython keeps one empty arena, bpo-37257.)
 //!
 //! # Invariants
@@ -31,7 +33,9 @@
 use crate::arena::{Arena, Kind, arena_of};
 use crate::arena_map::ArenaMap;
 use crate::arenas::Wash;
-use crate::config::{ARENA_SIZE, RETAIN_BYTES, RETAIN_FRACTION};
+use crate::config::{
+    ARENA_SIZE, RETAIN_BYTES, RETAIN_FRACTION, RETAIN_MORE_DECAY, RETAIN_MORE_MAX,
+};
 use crate::pool::Held;
 use crate::region::Region;
 use crate::size_class::SizeClass;
@@ -49,6 +53,8 @@ pub(crate) struct ArenaLists {
     unmade: usize,
     dirty_bytes: usize,
     used_bytes: usize,
+    /// What may be retained besides, learned from what was given back too early.
+    retain_more: usize,
     /// Bytes that were ever given back, in runs that held a resident pool.
     pub(crate) given_back: usize,
     pub(crate) counters: Counters,
@@ -110,6 +116,7 @@ impl ArenaLists {
             unmade: 0,
             dirty_bytes: 0,
             used_bytes: 0,
+            retain_more: 0,
             given_back: 0,
             counters: Counters {
                 total: 0,
@@ -168,6 +175,7 @@ impl ArenaLists {
             let arena = match self.clean {
                 Some(arena) => {
                     remove(&mut self.clean, arena);
+                    self.retain_more = RETAIN_MORE_MAX.min(self.retain_more + ARENA_SIZE);
                     arena
                 }
                 None => self.make_arena(map)?,
@@ -246,7 +254,8 @@ impl ArenaLists {
     /// What must be given back for the free, resident memory to be within bounds: an
     /// empty arena, or else the free pools of the emptiest arena where one is resident.
     pub(crate) fn take_excess(&mut self) -> Option<Wash> {
-        if self.dirty_bytes <= RETAIN_BYTES + self.used_bytes / RETAIN_FRACTION {
+        let retained = RETAIN_BYTES + self.retain_more + self.used_bytes / RETAIN_FRACTION;
+        if self.dirty_bytes <= retained {
             return None;
         }
         let [_, [small, middle]] = &self.usable;
@@ -289,6 +298,8 @@ impl ArenaLists {
         if arena.is_empty() && arena.dirty() == 0 {
             self.counters.reclaimed += 1;
             self.counters.current -= 1;
+            let less = ARENA_SIZE / RETAIN_MORE_DECAY;
+            self.retain_more = self.retain_more.saturating_sub(less);
         }
         self.place(arena);
     }

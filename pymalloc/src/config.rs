@@ -44,7 +44,14 @@ pub(crate) const RETAIN_BYTES: usize = if cfg!(loom) { 0 } else { 2 << 20 };
 /// ... one part in this many of what the pools in use occupy.
 pub(crate) const RETAIN_FRACTION: usize = 8;
 
-/// Freed large mappings that stay resident for reuse, bytes in all.
+/// What may be retained besides, at most, by a heap that asks again for what it gave
+/// back: as many bytes as it asked for, ...
+pub(crate) const RETAIN_MORE_MAX: usize = if cfg!(loom) { 0 } else { 3 << 19 };
+
+/// ... less one part in this many of what it gives back.
+pub(crate) const RETAIN_MORE_DECAY: usize = 16;
+
+/// Pages of freed large blocks that stay resident for reuse, bytes in all.
 pub(crate) const LARGE_CACHE_BYTES: usize = 4 << 20;
 
 const_assert!(POOLS_PER_ARENA <= 16); // an arena's pools are the bits of a u16

@@ -1,27 +1,45 @@
-//! Large blocks: a mapping of its own for each, and a bounded cache of freed ones.
+//! Large blocks: whole pages for each, and a bounded cache of freed ones.
 //!
 //! ```text
-//!  alloc ─▶ a cached mapping that fits ─┐                    free ─▶ cache ─▶ oldest out: munmap
-//!        └▶ mmap ───────────────────────┴▶ entered in the map        (or munmap, if too large)
-//!  realloc ─▶ mremap: pages move, bytes are not copied
+//!  alloc ──▶ cut from a cached span ─┐        free, shrink ─▶ cache ─▶ oldest out: munmap
+//!         └▶ mmap ───────────────────┴▶ entered in the map
+//!  realloc ─▶ 1 into the cached span behind it: nothing moves
+//!             2 to a cached span that has room: bytes are copied
+//!             3 mremap: pages move, bytes are not copied
 //! ```
 //! CPython hands these to `malloc`; a mapping each is what glibc does beyond its
-//! threshold. Growing by `mremap` is why a `Vec` that doubles costs no copies.
+//! threshold. A page fault costs more than to copy a page, so growth goes where pages
+//! are resident (`large_cache.rs`); where there are none, `mremap` is why a `Vec` that
+//! doubles costs no copies.
 //!
-//! The block starts with its mapping. Mapped sizes are whole pages.
+//! A block that grows to [`HUGE_MIN`] is being filled: it gets huge pages from then on.
+//! Others do not, since a table that is touched here and there would be resident whole.
 //!
 //! # Invariants
 //! 1. Every live large block is in the map, and in the sums, with the size of its
-//!    mapping, except while `resize` moves it: then nobody else may use it, and nobody
+//!    pages, except while `resize` moves it: then nobody else may use it, and nobody
 //!    can be given an address in it, because it is still mapped.
-//! 2. The cached bytes are at most the limit, but while `dealloc` takes out what is too much.
+//! 2. The cached bytes are at most the limit, but while `keep` takes out what is too much.
+//! 3. No cached span lies in a block.
 
 use core::alloc::Layout;
 use core::ptr::{NonNull, null_mut};
 
+use crate::large_cache::{Cache, Mapping};
 use crate::large_map::{LargeMap, Node};
 use crate::os;
 use crate::sync::{Mutex, MutexGuard, lock};
+
+/// Zeroed blocks of up to this many bytes come from the cache too, and are cleared.
+const CLEAR_MAX: usize = 1 << 20;
+
+/// Growth up to this many bytes is by a copy, where the cache has room for it: new
+/// pages cost more.
+const COPY_MAX: usize = 4 << 20;
+
+/// A block that grows to this many bytes gets huge pages. Half of it or more is in use
+/// then, so the unused rest of the last huge page is small beside it.
+const HUGE_MIN: usize = 4 << 20;
 
 /// Large blocks of all threads.
 #[derive(Debug)]
@@ -36,16 +54,14 @@ pub(crate) struct State {
     pub(crate) bytes: usize,
     /// Bytes of the freed mappings that the kernel would not take.
     stuck_bytes: usize,
+    /// Pages were given back, ...
+    gave_back: bool,
+    /// ... and the system was asked for pages since.
+    asked_again: bool,
 }
 
 // SAFETY: the nodes are touched by whoever has the state, that is, by the lock.
 unsafe impl Send for State {}
-
-#[derive(Clone, Copy, Debug)]
-struct Mapping {
-    start: NonNull<u8>,
-    size: usize,
-}
 
 impl Large {
     /// No blocks.
@@ -56,6 +72,8 @@ impl Large {
             count: 0,
             bytes: 0,
             stuck_bytes: 0,
+            gave_back: false,
+            asked_again: false,
         }))
     }
 
@@ -69,10 +87,14 @@ impl Large {
         let Some(size) = mapped_size(layout.size().max(1)) else {
             return null_mut();
         };
-        // A cached mapping holds old bytes, and any page of it may be out of line
-        // with a larger alignment. To clear it costs what new pages cost.
-        let reuse = !zeroed && layout.align() <= os::MIN_PAGE_SIZE;
+        // Any page of a cached span may be out of line with a larger alignment. To
+        // clear one costs less than to have the kernel clear pages, one by one.
+        let reuse = layout.align() <= os::MIN_PAGE_SIZE && (!zeroed || size <= CLEAR_MAX);
         if reuse && let Some(start) = self.alloc_cached(size) {
+            if zeroed {
+                // SAFETY: the block is new, and nobody else's.
+                unsafe { start.write_bytes(0, size) };
+            }
             return start.as_ptr();
         }
         // What is cached is given up before memory is said to have run out.
@@ -86,20 +108,14 @@ impl Large {
     }
 
     fn alloc_cached(&self, size: usize) -> Option<NonNull<u8>> {
-        let mut state = self.lock();
-        let node = state.map.node()?;
-        let mapping = state.cache.take(size).or_else(|| state.take_stuck(size));
-        match mapping {
-            Some(mapping) => state.enter(node, mapping),
-            None => state.map.put_idle(node),
-        }
-        Some(mapping?.start)
+        self.lock().take_cached(size)
     }
 
     fn alloc_new(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
         let start = os::map_aligned(size, align)?;
         let mapping = Mapping { start, size };
         let mut state = self.lock();
+        state.asked_again |= state.gave_back;
         if let Some(node) = state.map.node() {
             state.enter(node, mapping);
             return Some(start);
@@ -125,13 +141,27 @@ impl Large {
             size: node.size(),
         };
         state.map.put_idle(node);
-        let mut excess = state.cache.put(mapping);
+        self.keep(state, mapping);
+    }
+
+    /// Puts pages that nobody uses into the cache; what is too much goes back. Of more
+    /// than the limit the front is kept, if the program has ever wanted pages again: else
+    /// it may have been the last that it frees.
+    fn keep<'a>(&'a self, mut state: MutexGuard<'a, State>, mapping: Mapping) {
+        let limit = crate::settings::large_cache_bytes();
+        let mut excess = if mapping.size > limit && !state.asked_again {
+            Some(mapping)
+        } else {
+            state.cache.put(mapping);
+            state.cache.take_excess(limit, os::page_size())
+        };
         while let Some(mapping) = excess {
+            state.gave_back = true;
             drop(state);
-            // SAFETY: the cache gave it up, or did not want it.
+            // SAFETY: the cache gave it up, or never had it.
             unsafe { self.unmap(mapping) };
             state = self.lock();
-            excess = state.cache.take_excess();
+            excess = state.cache.take_excess(limit, os::page_size());
         }
         let stuck = state.stuck_bytes > 0;
         drop(state);
@@ -140,10 +170,11 @@ impl Large {
         }
     }
 
-    /// Makes a block `new_size` bytes long by moving its pages, at another address if
-    /// need be; null, and the block unchanged, if the kernel refuses: memory has run
-    /// out, or the program has given parts of the block properties of their own
-    /// (`mlock`, `madvise`). The alignment must be no more than a page of any kernel.
+    /// Makes a block `new_size` bytes long: in place if the cache has what lies behind
+    /// it, by a copy into a cached span, or else by moving its pages. Null, and the block
+    /// unchanged, if the kernel refuses: memory has run out, or the program has given
+    /// parts of the block properties of their own (`mlock`, `madvise`). The alignment
+    /// must be no more than a page of any kernel.
     ///
     /// # Safety
     /// `block` is a live large block, the caller's.
@@ -152,19 +183,44 @@ impl Large {
             return null_mut();
         };
         let mut state = self.lock();
-        let Some(node) = state.map.find(block.addr().get()) else {
+        let addr = block.addr().get();
+        let Some(node) = state.map.find(addr) else {
             debug_assert!(false, "not a large block: {block:?}");
             return null_mut();
         };
         let old = node.size();
-        if size <= old && old - size <= old / 8 {
+        if size <= old {
+            if old - size > old / 8 {
+                state.set_size(node, size);
+                // SAFETY: within the block.
+                let rest = unsafe { block.add(size) };
+                let rest = Mapping {
+                    start: rest,
+                    size: old - size,
+                };
+                self.keep(state, rest);
+            }
             return block.as_ptr();
+        }
+        if state.cache.take_at(addr + old, size - old) {
+            state.set_size(node, size);
+            return block.as_ptr();
+        }
+        if size <= COPY_MAX
+            && let Some(new) = state.take_cached(size)
+        {
+            drop(state);
+            // SAFETY: the new block is nobody else's, and longer.
+            unsafe { new.copy_from_nonoverlapping(block, old) };
+            // SAFETY: the caller's block, whose contents have moved.
+            unsafe { self.dealloc(block) };
+            return new.as_ptr();
         }
         state.leave(block);
         drop(state);
-        // SAFETY: a block is a mapping; it is the caller's.
+        // SAFETY: whole pages of ours, the caller's.
         let mut moved = unsafe { os::remap(block, old, size) };
-        if moved.is_none() && size > old && self.trim() > 0 {
+        if moved.is_none() && self.trim() > 0 {
             // SAFETY: as above; a remap that fails changes nothing.
             moved = unsafe { os::remap(block, old, size) };
         }
@@ -176,12 +232,14 @@ impl Large {
             |start| Mapping { start, size },
         );
         self.lock().enter(node, now);
-        match moved {
-            Some(start) => start.as_ptr(),
-            // Longer than it need be is no failure.
-            None if size <= old => block.as_ptr(),
-            None => null_mut(),
+        if let Some(start) = moved
+            && size >= HUGE_MIN
+            && old < HUGE_MIN
+        {
+            // SAFETY: the block, just moved.
+            unsafe { os::use_huge_pages(start, size) };
         }
+        moved.map_or(null_mut(), NonNull::as_ptr)
     }
 
     /// The size of the block that `addr` lies in.
@@ -238,6 +296,22 @@ impl Large {
 }
 
 impl State {
+    /// A block of at least `size` bytes without a request to the system.
+    fn take_cached(&mut self, size: usize) -> Option<NonNull<u8>> {
+        let node = self.map.node()?;
+        let mapping = self.cache.take(size).or_else(|| self.take_stuck(size));
+        match mapping {
+            Some(mapping) => self.enter(node, mapping),
+            None => self.map.put_idle(node),
+        }
+        Some(mapping?.start)
+    }
+
+    fn set_size(&mut self, node: &Node, size: usize) {
+        self.bytes = self.bytes - node.size() + size;
+        node.set_size(size);
+    }
+
     /// Enters a block, by a node that is in no map.
     fn enter(&mut self, node: &'static Node, mapping: Mapping) {
         self.map
@@ -270,10 +344,10 @@ impl State {
         if size > 0 && !fits(found, size) {
             return None;
         }
-        let start = NonNull::new(core::ptr::with_exposed_provenance_mut(addr))?;
+        let mapping = Mapping::at(addr, found)?;
         self.map.drop_stuck();
         self.stuck_bytes -= found;
-        Some(Mapping { start, size: found })
+        Some(mapping)
     }
 
     /// Bytes of the freed mappings that are kept only because the kernel refused them.
@@ -283,10 +357,10 @@ impl State {
 
     /// Bytes of the freed mappings that are kept.
     pub(crate) fn cached_bytes(&self) -> usize {
-        self.cache.bytes
+        self.cache.bytes()
     }
 
-    /// Whether the map is in order and adds up; else where it is not.
+    /// Whether the map is in order and adds up, and the cache lies apart; else where not.
     pub(crate) fn verify(&self) -> Result<(), usize> {
         let (mut end, mut bytes, mut count) = (0, 0, 0);
         while let Some((addr, size)) = self.map.first_from(end) {
@@ -296,6 +370,15 @@ impl State {
             bytes += size;
             count += 1;
             end = addr + size;
+        }
+        for (addr, size) in self.cache.spans() {
+            let next = self
+                .map
+                .first_from(addr)
+                .map_or(usize::MAX, |(next, _)| next);
+            if self.map.find(addr).is_some() || next < addr + size {
+                return Err(addr);
+            }
         }
         if (bytes, count) == (self.bytes, self.count) {
             Ok(())
@@ -318,78 +401,4 @@ fn fits(found: usize, size: usize) -> bool {
 /// Whole pages for `size` bytes; `None` beyond the address space.
 fn mapped_size(size: usize) -> Option<usize> {
     size.checked_next_multiple_of(os::page_size())
-}
-
-/// Freed mappings, oldest first.
-#[derive(Debug)]
-struct Cache {
-    entries: [Option<Mapping>; Cache::SLOTS],
-    len: usize,
-    bytes: usize,
-}
-
-impl Cache {
-    const SLOTS: usize = 32;
-
-    const fn new() -> Self {
-        Self {
-            entries: [None; Self::SLOTS],
-            len: 0,
-            bytes: 0,
-        }
-    }
-
-    fn remove(&mut self, index: usize) -> Option<Mapping> {
-        let kept = self.entries.get_mut(index..self.len)?;
-        let mapping = kept.first_mut()?.take()?;
-        kept.rotate_left(1);
-        self.len -= 1;
-        self.bytes -= mapping.size;
-        Some(mapping)
-    }
-
-    /// The mapping that fits best.
-    fn take(&mut self, size: usize) -> Option<Mapping> {
-        let (index, _) = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter_map(|(index, entry)| Some((index, (*entry)?)))
-            .filter(|(_, mapping)| fits(mapping.size, size))
-            .min_by_key(|(_, mapping)| mapping.size)?;
-        self.remove(index)
-    }
-
-    /// Keeps a mapping; returns one that must go, this one if it is too large to be
-    /// kept. More may have to go: `take_excess`.
-    fn put(&mut self, mapping: Mapping) -> Option<Mapping> {
-        let limit = crate::settings::large_cache_bytes();
-        if mapping.size > limit {
-            return Some(mapping);
-        }
-        let out = if self.len == Self::SLOTS {
-            self.remove(0)
-        } else {
-            None
-        };
-        if let Some(slot) = self.entries.get_mut(self.len) {
-            *slot = Some(mapping);
-            self.len += 1;
-            self.bytes += mapping.size;
-        }
-        out.or_else(|| self.take_excess())
-    }
-
-    /// The oldest mapping, while there are more bytes than may be kept.
-    fn take_excess(&mut self) -> Option<Mapping> {
-        if self.bytes > crate::settings::large_cache_bytes() {
-            self.take_oldest()
-        } else {
-            None
-        }
-    }
-
-    fn take_oldest(&mut self) -> Option<Mapping> {
-        self.remove(0)
-    }
 }

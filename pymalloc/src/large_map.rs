@@ -30,6 +30,11 @@ impl Node {
         self.size.get()
     }
 
+    /// Makes the block longer or shorter: it ends before the next one starts.
+    pub(crate) fn set_size(&self, size: usize) {
+        self.size.set(size);
+    }
+
     fn priority(&self) -> u64 {
         // The steps of SplitMix64: blocks of one size lie at equal distances, which a
         // hash that is linear in the address would turn into long chains.

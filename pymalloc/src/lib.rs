@@ -93,6 +93,8 @@ mod global;
 #[cfg(not(loom))]
 mod large;
 #[cfg(not(loom))]
+mod large_cache;
+#[cfg(not(loom))]
 mod large_map;
 #[cfg(loom)]
 pub mod model;

@@ -40,10 +40,11 @@ impl Drop for Failing {
     }
 }
 
-/// Large regions ask the system every time: more of them, more to fail.
+/// Large blocks ask the system more often than others, the more so the less of them a
+/// cache can hold: more of them, more to fail.
 fn size_to_fail(random: &mut Random) -> usize {
     match random.below(4) {
-        0 => 65_537 + random.below(1 << 20),
+        0 => 65_537 + random.below(4 << 20),
         _ => random.size(),
     }
 }

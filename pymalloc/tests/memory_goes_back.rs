@@ -100,6 +100,41 @@ fn blocks_of_a_dead_thread_go_back() {
 }
 
 #[test]
+fn a_heap_that_breathes_stops_giving_back() {
+    as_child("a_heap_that_breathes_stops_giving_back", || {
+        let breathe = |times: usize| {
+            for _ in 0..times {
+                drop(blocks(96, 3 * MIB));
+            }
+            pymalloc::stats().arenas_reclaimed
+        };
+        let learning = breathe(10);
+        assert!(learning > 0, "nothing went back: a breath is too small");
+        assert_eq!(breathe(20), learning);
+        // What it learned is forgotten when much goes back.
+        fill_and_free(96, IDLE_BYTES);
+        assert!(breathe(1) > learning);
+    });
+}
+
+#[test]
+fn the_front_of_a_huge_block_stays_where_pages_are_wanted_again() {
+    as_child(
+        "the_front_of_a_huge_block_stays_where_pages_are_wanted_again",
+        || {
+            let cached_of_one_more = || {
+                drop(vec![1_u8; 20 * MIB]);
+                pymalloc::stats().bytes_large_cached
+            };
+            assert_eq!(cached_of_one_more(), 0);
+            assert_eq!(cached_of_one_more(), 4 * MIB);
+            assert_eq!(cached_of_one_more(), 4 * MIB);
+            assert_heap_is_sound();
+        },
+    );
+}
+
+#[test]
 fn trim_says_what_it_gives_back_and_a_second_finds_nothing() {
     as_child(
         "trim_says_what_it_gives_back_and_a_second_finds_nothing",

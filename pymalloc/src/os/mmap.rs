@@ -141,6 +141,16 @@ pub(crate) unsafe fn avoid_huge_pages(start: NonNull<u8>, size: usize) {
     let _ = unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_NOHUGEPAGE) };
 }
 
+/// Asks for huge pages: one fault for 2 MiB that will be filled.
+///
+/// # Safety
+/// The bytes are mapped by this module.
+pub(crate) unsafe fn use_huge_pages(start: NonNull<u8>, size: usize) {
+    // The answer does not matter: a kernel without huge pages says EINVAL.
+    // SAFETY: the caller's promise.
+    let _ = unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+}
+
 /// Writes all of `bytes` to standard error, as far as it goes.
 pub(crate) fn write_stderr(mut bytes: &[u8]) {
     while !bytes.is_empty() {
