@@ -13,6 +13,14 @@
 //! Invariant: the thread's heap lives in thread-local memory that needs no destructor
 //! of Rust's, so it can be used at any time; the thread's exit is learned from a pthread
 //! key, whose destructors run after all of Rust's on glibc.
+//!
+//! # Calls that may come back
+//! Where `malloc` is this allocator too, these functions of the C library may allocate while
+//! they serve it: `pthread_atfork` and `atexit` beyond their first dozens of entries,
+//! `pthread_setspecific` for a key beyond the first 32. All are called with no lock held, in
+//! `Heap::as_guest`, and a guest needs none of them. The others that are called, and
+//! never allocate: `pthread_key_create`, `getenv`, `sysconf(_SC_PAGESIZE)`, `write`, the mapping
+//! calls, and `syscall(SYS_futex)` under std's locks.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
@@ -20,6 +28,7 @@ use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
 use std::sync::OnceLock;
 
+use crate::by_address::class_of;
 use crate::fork;
 use crate::heap::Heap;
 use crate::os;
@@ -28,20 +37,12 @@ use crate::shared::Shared;
 use crate::size_class::SizeClass;
 use crate::stats::Stats;
 use crate::stderr::Stderr;
+use crate::thread_heap::with_heap;
 use crate::verify::{self, HeapError};
 
-static SHARED: Shared = Shared::new();
-
-thread_local! {
-    static HEAP: Heap = const { Heap::new() };
-}
+pub(crate) static SHARED: Shared = Shared::new();
 
 static FORK: fork::Held = fork::Held::new();
-
-#[inline(always)]
-fn with_heap<R>(f: impl FnOnce(&Heap) -> R) -> R {
-    HEAP.with(f)
-}
 
 /// CPython's obmalloc as a global allocator.
 ///
@@ -159,7 +160,7 @@ fn refill(heap: &Heap, class: SizeClass) -> *mut u8 {
 
 #[cold]
 #[inline(never)]
-fn spill(heap: &Heap, class: SizeClass) {
+pub(crate) fn spill(heap: &Heap, class: SizeClass) {
     if heap.is_new() {
         enlist(heap);
     }
@@ -230,10 +231,12 @@ unsafe fn resize(block: *mut u8, old: Layout, new: Layout) -> *mut u8 {
 
 /// Enlists the calling thread, which allocates or frees for the first time.
 fn enlist(heap: &Heap) {
-    let willing = exit_key().is_some_and(|key| {
-        let heap: *const Heap = heap;
-        // SAFETY: the key is never deleted; the heap outlives the thread's use of it.
-        unsafe { libc::pthread_setspecific(key, heap.cast()) == 0 }
+    let willing = heap.as_guest(|| {
+        exit_key().is_some_and(|key| {
+            let heap: *const Heap = heap;
+            // SAFETY: the key is never deleted; the heap outlives the thread's use of it.
+            unsafe { libc::pthread_setspecific(key, heap.cast()) == 0 }
+        })
     });
     heap.enlist(&SHARED, willing);
 }
@@ -271,7 +274,7 @@ fn exit_key() -> Option<libc::pthread_key_t> {
 #[unsafe(link_section = ".init_array.00101")]
 static AT_START: extern "C" fn() = {
     extern "C" fn at_start() {
-        exit_key();
+        with_heap(|heap| heap.as_guest(exit_key));
     }
     at_start
 };
@@ -328,11 +331,9 @@ extern "C" fn print_stats() {
 /// # Ok::<(), std::alloc::LayoutError>(())
 /// ```
 pub unsafe fn usable_size(ptr: *const u8) -> usize {
-    if SHARED.arenas.map.contains(ptr.addr()) {
-        // SAFETY: the block lies in a pool, hence in an arena that was made.
-        unsafe { crate::region::class_at(ptr.addr()) }.block_size()
-    } else {
-        SHARED.large.size_at(ptr.addr()).unwrap_or(0)
+    match class_of(ptr) {
+        Some(class) => class.block_size(),
+        None => SHARED.large.size_at(ptr.addr()).unwrap_or(0),
     }
 }
 
