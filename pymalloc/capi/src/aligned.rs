@@ -11,7 +11,7 @@
 
 use core::ffi::{c_int, c_void};
 
-use crate::request::{ALIGNMENT, alloc, alloc_quietly, invalid, out_of_memory};
+use crate::request::{ALIGNMENT, alloc, alloc_quietly, errno, invalid, out_of_memory, set_errno};
 
 #[unsafe(no_mangle)]
 extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
@@ -59,8 +59,11 @@ unsafe fn placed(place: *mut *mut c_void, alignment: usize, size: usize) -> c_in
     if !alignment.is_power_of_two() || alignment < size_of::<*mut c_void>() {
         return libc::EINVAL;
     }
+    let errno_before = errno();
     let block = alloc_quietly(size, alignment.max(ALIGNMENT));
     if block.is_null() {
+        // The system said why in `errno`.
+        set_errno(errno_before);
         return libc::ENOMEM;
     }
     // SAFETY: the caller's promise.

@@ -91,10 +91,8 @@ extern "C" fn pymalloc_verify_heap() -> bool {
 
 fn info() -> Mallinfo<usize> {
     let stats = allocator::stats();
-    let in_arenas = stats.bytes_in_use
-        + stats.bytes_free
-        + stats.bytes_unused_pools
-        + stats.bytes_quantization;
+    let in_arenas =
+        stats.bytes_in_use + stats.bytes_free + stats.bytes_unused_pools + stats.bytes_quantization;
     Mallinfo {
         arena: in_arenas,
         ordblks: stats.classes.iter().map(|class| class.blocks_free).sum(),

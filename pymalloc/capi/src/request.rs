@@ -82,7 +82,15 @@ pub(crate) fn invalid() -> *mut c_void {
     null_mut()
 }
 
-/// Sets the thread's `errno`.
+/// The thread's `errno`.
+pub(crate) fn errno() -> c_int {
+    // SAFETY: no requirements.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: it points to the thread's own variable.
+    unsafe { *place }
+}
+
+/// Sets it.
 pub(crate) fn set_errno(value: c_int) {
     // SAFETY: no requirements.
     let place = unsafe { libc::__errno_location() };
