@@ -16,11 +16,12 @@
 //!
 //! # Calls that may come back
 //! Where `malloc` is this allocator too, these functions of the C library may allocate while
-//! they serve it: `pthread_atfork` and `atexit` beyond their first dozens of entries,
-//! `pthread_setspecific` for a key beyond the first 32. All are called with no lock held, in
-//! `Heap::as_guest`, and a guest needs none of them. The others that are called, and
-//! never allocate: `pthread_key_create`, `getenv`, `sysconf(_SC_PAGESIZE)`, `write`, the mapping
-//! calls, and `syscall(SYS_futex)` under std's locks.
+//! they serve it: `pthread_setspecific` for a key beyond the first 32; `pthread_atfork` and
+//! `atexit` beyond their first dozens of entries, with a lock of theirs held. All are
+//! called with no lock of ours held, in `Heap::as_guest`, and a guest needs none of them;
+//! the last two never from within an allocation. The others that are called never allocate:
+//! `pthread_key_create`, `getenv`, `sysconf(_SC_PAGESIZE)`, `write`, the mapping calls, and
+//! `syscall(SYS_futex)` under std's locks.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
@@ -241,21 +242,11 @@ fn enlist(heap: &Heap) {
     heap.enlist(&SHARED, willing);
 }
 
-/// What is done once in a process: reads the environment, arranges for forks and for the
-/// end, and makes the key whose destructor is told of a thread's exit. `None` if the
-/// process has no keys left: then threads are guests.
+/// The key whose destructor is told of a thread's exit; `None` if the process has no keys
+/// left: then threads are guests.
 fn exit_key() -> Option<libc::pthread_key_t> {
     static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
     *KEY.get_or_init(|| {
-        // It fails where memory has run out; then a fork is as risky as under an
-        // allocator without handlers.
-        // SAFETY: the handlers are functions that can be called at any time.
-        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
-        settings::read_all();
-        if settings::prints_stats() {
-            // SAFETY: as above.
-            unsafe { libc::atexit(print_stats) };
-        }
         let mut key = 0;
         // SAFETY: the key's destructor takes what `enlist` stores.
         let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) };
@@ -263,21 +254,39 @@ fn exit_key() -> Option<libc::pthread_key_t> {
     })
 }
 
-/// Does it when the program, or the shared library this is part of, is loaded: before
-/// `main`, and before the constructors of the same binary. So no thread of the program
-/// is changing its environment yet; and since handlers for forks run last come first, those
-/// that the binary registers run before ours, and may allocate. Those of libraries that were
-/// loaded earlier run after ours, with everything locked.
+/// Reads the environment, and arranges for forks and for the end, when the program, or the
+/// shared library this is part of, is loaded: before `main`, and before the constructors of
+/// the same binary. So no thread of the program is changing its environment yet; and
+/// since handlers for forks run last come first, those that the binary registers run
+/// before ours, and may allocate. Those of libraries that were loaded earlier run after
+/// ours, with everything locked.
+///
+/// Not at the first allocation: the C library itself may make that, while it holds the lock
+/// that `pthread_atfork` needs.
 #[used]
 // SAFETY: the loader calls what it finds there; the function needs nothing that a
 // constructor does not have.
 #[unsafe(link_section = ".init_array.00101")]
 static AT_START: extern "C" fn() = {
     extern "C" fn at_start() {
-        with_heap(|heap| heap.as_guest(exit_key));
+        with_heap(|heap| heap.as_guest(arrange));
     }
     at_start
 };
+
+fn arrange() {
+    // It fails where memory has run out; then a fork is as risky as under an
+    // allocator without handlers.
+    // SAFETY: the handlers are functions that can be called at any time.
+    unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
+    settings::read_all();
+    if settings::prints_stats() {
+        // SAFETY: as above.
+        unsafe { libc::atexit(print_stats) };
+    }
+    // A key among the first is cheap to use.
+    exit_key();
+}
 
 extern "C" fn thread_exits(heap: *mut c_void) {
     let heap: *const Heap = heap.cast();

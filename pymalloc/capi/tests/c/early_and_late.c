@@ -5,6 +5,19 @@
 #include <pthread.h>
 #include <sys/wait.h>
 
+/* Before any constructor, the allocator's own included: its key is not among the first 32
+ * then, so that a thread's first allocation makes the C library allocate; and the process's
+ * first allocation is made by the C library, while it holds the lock of these handlers. */
+static void very_first(void) {
+    pthread_key_t key;
+    for (int i = 0; i < 40; i++)
+        CHECK(pthread_key_create(&key, NULL) == 0);
+    for (int i = 0; i < 100; i++)
+        CHECK(pthread_atfork(NULL, NULL, NULL) == 0);
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const before_all)(void) = very_first;
+
 static void *from_constructor;
 
 __attribute__((constructor(101))) static void first(void) {

@@ -1,5 +1,7 @@
 #include "check.h"
 
+#include <sys/mman.h>
+
 static const size_t sizes[] = {1,    7,    8,     9,     15,    16,     17,      24,      33,     100,
                                511,  512,  513,   1000,  1024,  4096,   4097,    32768,   65535,  65536,
                                65537, 131072, 1 << 20, 5000000};
@@ -117,6 +119,21 @@ static void realloc_to_nothing_frees(void) {
     }
 }
 
+/* Pages that the program has locked cannot be given back to the system: it says EINVAL. */
+static void free_of_locked_pages_leaves_errno_alone(void) {
+    enum { COUNT = 100000, SIZE = 96, LOCKED = 10 };
+    static char *blocks[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        CHECK((blocks[i] = malloc(SIZE)) != NULL);
+    for (int i = 0; i < LOCKED; i++)
+        CHECK(mlock(blocks[i * (COUNT / LOCKED)], SIZE) == 0);
+    errno = 77;
+    for (int i = 0; i < COUNT; i++)
+        free(blocks[i]);
+    CHECK(errno == 77);
+    CHECK(munlockall() == 0);
+}
+
 static void free_leaves_errno_alone(void) {
     void *blocks[SIZES * 50];
     errno = 77;
@@ -178,6 +195,7 @@ int main(void) {
     realloc_byte_by_byte();
     realloc_to_nothing_frees();
     free_leaves_errno_alone();
+    free_of_locked_pages_leaves_errno_alone();
     sized_frees_take_any_block();
     second_names_are_the_same_allocator();
     done();
