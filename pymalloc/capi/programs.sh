@@ -3,7 +3,7 @@
 # same work both times, and what it prints and writes is compared. A failure counts where the
 # plain run has none.
 #
-#   pymalloc/capi/programs.sh               all of them, about 15 minutes
+#   pymalloc/capi/programs.sh               all of them, about 12 minutes
 #   pymalloc/capi/programs.sh bash redis    some of them
 #   PYTHON=python3.11 pymalloc/capi/programs.sh python
 #
@@ -17,7 +17,7 @@ PROGRAMS=(bash git gcc sqlite3 redis stress-ng python)
 PYTHON=${PYTHON:-python3}
 PYTHON_TESTS=(test_json test_re test_gc test_sqlite3 test_threading test_asyncio
   test_multiprocessing_fork test_multiprocessing_spawn test_multiprocessing_forkserver
-  test_dict test_tuple test_list test_unicode test_bytes test_memoryview test_array
+  test_dict test_tuple test_list test_codecs test_bytes test_memoryview test_array
   test_ctypes test_capi test_decimal test_pickle test_zlib test_subprocess test_fork1)
 SQLITE_SOURCE=libsqlite3-sys@0.30.1 # sqlite3.c, 9 MB: a real file for gcc
 
@@ -264,7 +264,7 @@ done
 
 printf 'building the library\n' >&2
 (cd "$repository" && cargo build --quiet --release -p pymalloc-capi)
-LD_PRELOAD=$library cat /proc/self/maps | grep -q libpymalloc || die "the library is not loaded"
+LD_PRELOAD=$library grep -q libpymalloc /proc/self/maps || die "the library is not loaded"
 
 for program in "${wanted[@]}"; do compare "$program"; done
 
