@@ -43,8 +43,8 @@ impl core::error::Error for ForeignBlock {}
 ///
 /// # Safety
 ///
-/// `block` was allocated by [`PyMalloc`], and is given up; or it points into none of this
-/// allocator's memory.
+/// `block` was allocated by [`PyMalloc`], and is given up; or it points into no pool and to
+/// the start of no large block, as every address outside this allocator's memory does.
 ///
 /// # Examples
 ///
