@@ -181,11 +181,13 @@ work_stress-ng() {
 work_python() {
   it "$PYTHON" -m test -j2 -w --timeout 600 "${python_tests[@]}" >log 2>&1 || true
   grep -q '^== Tests result: ' log
-  awk '/^== Tests result: / { listed = 0; delete failed }
+  awk '/^Re-running/ { again = 1 }
+    again && /^(FAIL|ERROR): / { print "failed:", $2, $3 }
+    /^== Tests result: / { listed = 0; delete failed }
     /tests? failed.*:$/ { listed = 1; next }
     listed && /^ +test_/ { for (i = 1; i <= NF; i++) failed[$i]; next }
     { listed = 0 }
-    END { for (name in failed) print "failed:", name }' log | sort
+    END { for (name in failed) print "failed:", name }' log | sort -u
 }
 
 # Whether a run's output is as it must be; plain first.
