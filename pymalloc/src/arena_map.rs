@@ -40,14 +40,20 @@ impl ArenaMap {
         self.0[word].fetch_or(bit, Release);
     }
 
-    /// Whether the address lies in an arena of ours, in use or not.
-    pub(crate) fn contains(&self, address: usize) -> bool {
+    /// Whether a region starts at the last multiple of `REGION_SIZE`.
+    #[inline]
+    pub(crate) fn has_region(&self, address: usize) -> bool {
         if !Self::covers(address) {
             return false;
         }
         let (word, bit) = place(address);
         // ORDERING: Acquire receives the region's header from `insert`.
-        if self.0[word].load(Acquire) & bit == 0 {
+        self.0[word].load(Acquire) & bit != 0
+    }
+
+    /// Whether the address lies in an arena of ours, in use or not.
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        if !self.has_region(address) {
             return false;
         }
         let region = Region::of(address);

@@ -13,6 +13,15 @@
 //! Invariant: the thread's heap lives in thread-local memory that needs no destructor
 //! of Rust's, so it can be used at any time; the thread's exit is learned from a pthread
 //! key, whose destructors run after all of Rust's on glibc.
+//!
+//! # Calls that may come back
+//! Where `malloc` is this allocator too, these functions of the C library may allocate while
+//! they serve it: `pthread_setspecific` for a key beyond the first 32; `pthread_atfork` and
+//! `atexit` beyond their first dozens of entries, with a lock of theirs held. All are
+//! called with no lock of ours held, in `Heap::as_guest`, and a guest needs none of them;
+//! the last two never from within an allocation. The others that are called never allocate:
+//! `pthread_key_create`, `getenv`, `sysconf(_SC_PAGESIZE)`, `write`, the mapping calls, and
+//! `syscall(SYS_futex)` under std's locks.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
@@ -20,6 +29,7 @@ use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
 use std::sync::OnceLock;
 
+use crate::by_address::class_of;
 use crate::fork;
 use crate::front::Hand;
 use crate::heap::Heap;
@@ -29,20 +39,12 @@ use crate::shared::Shared;
 use crate::size_class::SizeClass;
 use crate::stats::Stats;
 use crate::stderr::Stderr;
+use crate::thread_heap::with_heap;
 use crate::verify::{self, HeapError};
 
-static SHARED: Shared = Shared::new();
-
-thread_local! {
-    static HEAP: Heap = const { Heap::new() };
-}
+pub(crate) static SHARED: Shared = Shared::new();
 
 static FORK: fork::Held = fork::Held::new();
-
-#[inline(always)]
-fn with_heap<R>(f: impl FnOnce(&Heap) -> R) -> R {
-    HEAP.with(f)
-}
 
 /// CPython's obmalloc as a global allocator.
 ///
@@ -163,7 +165,7 @@ fn refill(heap: &Heap, hand: &Hand) -> *mut u8 {
 
 #[cold]
 #[inline(never)]
-fn spill(heap: &Heap, hand: &Hand) {
+pub(crate) fn spill(heap: &Heap, hand: &Hand) {
     let class = heap.class_of(hand);
     if heap.is_new() {
         enlist(heap);
@@ -235,29 +237,21 @@ unsafe fn resize(block: *mut u8, old: Layout, new: Layout) -> *mut u8 {
 
 /// Enlists the calling thread, which allocates or frees for the first time.
 fn enlist(heap: &Heap) {
-    let willing = exit_key().is_some_and(|key| {
-        let heap: *const Heap = heap;
-        // SAFETY: the key is never deleted; the heap outlives the thread's use of it.
-        unsafe { libc::pthread_setspecific(key, heap.cast()) == 0 }
+    let willing = heap.as_guest(|| {
+        exit_key().is_some_and(|key| {
+            let heap: *const Heap = heap;
+            // SAFETY: the key is never deleted; the heap outlives the thread's use of it.
+            unsafe { libc::pthread_setspecific(key, heap.cast()) == 0 }
+        })
     });
     heap.enlist(&SHARED, willing);
 }
 
-/// What is done once in a process: reads the environment, arranges for forks and for the
-/// end, and makes the key whose destructor is told of a thread's exit. `None` if the
-/// process has no keys left: then threads are guests.
+/// The key whose destructor is told of a thread's exit; `None` if the process has no keys
+/// left: then threads are guests.
 fn exit_key() -> Option<libc::pthread_key_t> {
     static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
     *KEY.get_or_init(|| {
-        // It fails where memory has run out; then a fork is as risky as under an
-        // allocator without handlers.
-        // SAFETY: the handlers are functions that can be called at any time.
-        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
-        settings::read_all();
-        if settings::prints_stats() {
-            // SAFETY: as above.
-            unsafe { libc::atexit(print_stats) };
-        }
         let mut key = 0;
         // SAFETY: the key's destructor takes what `enlist` stores.
         let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) };
@@ -265,21 +259,39 @@ fn exit_key() -> Option<libc::pthread_key_t> {
     })
 }
 
-/// Does it when the program, or the shared library this is part of, is loaded: before
-/// `main`, and before the constructors of the same binary. So no thread of the program
-/// is changing its environment yet; and since handlers for forks run last come first, those
-/// that the binary registers run before ours, and may allocate. Those of libraries that were
-/// loaded earlier run after ours, with everything locked.
+/// Reads the environment, and arranges for forks and for the end, when the program, or the
+/// shared library this is part of, is loaded: before `main`, and before the constructors of
+/// the same binary. So no thread of the program is changing its environment yet; and
+/// since handlers for forks run last come first, those that the binary registers run
+/// before ours, and may allocate. Those of libraries that were loaded earlier run after
+/// ours, with everything locked.
+///
+/// Not at the first allocation: the C library itself may make that, while it holds the lock
+/// that `pthread_atfork` needs.
 #[used]
 // SAFETY: the loader calls what it finds there; the function needs nothing that a
 // constructor does not have.
 #[unsafe(link_section = ".init_array.00101")]
 static AT_START: extern "C" fn() = {
     extern "C" fn at_start() {
-        exit_key();
+        with_heap(|heap| heap.as_guest(arrange));
     }
     at_start
 };
+
+fn arrange() {
+    // It fails where memory has run out; then a fork is as risky as under an
+    // allocator without handlers.
+    // SAFETY: the handlers are functions that can be called at any time.
+    unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
+    settings::read_all();
+    if settings::prints_stats() {
+        // SAFETY: as above.
+        unsafe { libc::atexit(print_stats) };
+    }
+    // A key among the first is cheap to use.
+    exit_key();
+}
 
 extern "C" fn thread_exits(heap: *mut c_void) {
     let heap: *const Heap = heap.cast();
@@ -333,11 +345,9 @@ extern "C" fn print_stats() {
 /// # Ok::<(), std::alloc::LayoutError>(())
 /// ```
 pub unsafe fn usable_size(ptr: *const u8) -> usize {
-    if SHARED.arenas.map.contains(ptr.addr()) {
-        // SAFETY: the block lies in a pool, hence in an arena that was made.
-        unsafe { crate::region::class_at(ptr.addr()) }.block_size()
-    } else {
-        SHARED.large.size_at(ptr.addr()).unwrap_or(0)
+    match class_of(ptr) {
+        Some(class) => class.block_size(),
+        None => SHARED.large.size_at(ptr.addr()).unwrap_or(0),
     }
 }
 

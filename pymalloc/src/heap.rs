@@ -70,8 +70,10 @@ pub(crate) struct Heap {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 enum State {
-    New,
+    /// The memory of a new thread-local, which is zeros, says this.
+    New = 0,
     Live,
     Guest,
 }
@@ -125,6 +127,19 @@ impl Heap {
     /// Whether the thread has yet to be enlisted or made a guest.
     pub(crate) fn is_new(&self) -> bool {
         self.state.get() == State::New
+    }
+
+    /// Calls `f`, which may allocate, with a new heap as a guest's: nothing that `f` does
+    /// enlists the thread.
+    #[cfg(not(loom))]
+    pub(crate) fn as_guest<R>(&self, f: impl FnOnce() -> R) -> R {
+        if !self.is_new() {
+            return f();
+        }
+        self.state.set(State::Guest);
+        let result = f();
+        self.state.set(State::New);
+        result
     }
 
     /// Gives the thread its place in the registry; without memory for one, or where

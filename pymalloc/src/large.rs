@@ -242,6 +242,13 @@ impl Large {
         moved.map_or(null_mut(), NonNull::as_ptr)
     }
 
+    /// The size of the block that starts at `addr`.
+    pub(crate) fn size_from(&self, addr: usize) -> Option<usize> {
+        let state = self.lock();
+        let node = state.map.find(addr)?;
+        (node.addr() == addr).then_some(node.size())
+    }
+
     /// The size of the block that `addr` lies in.
     pub(crate) fn size_at(&self, addr: usize) -> Option<usize> {
         self.lock().map.find(addr).map(Node::size)

@@ -25,6 +25,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Where the block starts.
+    pub(crate) fn addr(&self) -> usize {
+        self.addr.get()
+    }
+
     /// Bytes of the block.
     pub(crate) fn size(&self) -> usize {
         self.size.get()

@@ -11,7 +11,7 @@
 //! # The layers
 //!
 //! ```text
-//!  global      PyMalloc: the tiers, the statics
+//!  global      PyMalloc: the tiers, the statics; by_address: the same without a Layout
 //!    │
 //!    ├─ heap ── front              one for each thread: no lock, no atomic operation
 //!    │    │
@@ -83,6 +83,8 @@ mod size_class;
 mod slab;
 mod sync;
 
+#[cfg(not(any(loom, miri)))]
+mod by_address;
 #[cfg(not(loom))]
 mod fork;
 #[cfg(not(any(loom, miri)))]
@@ -104,6 +106,8 @@ mod settings;
 mod stats;
 #[cfg(not(loom))]
 mod stderr;
+#[cfg(not(any(loom, miri)))]
+mod thread_heap;
 #[cfg(not(loom))]
 mod verify;
 
@@ -112,6 +116,8 @@ pub mod fault;
 #[cfg(all(not(loom), not(feature = "fault-injection")))]
 mod fault;
 
+#[cfg(not(any(loom, miri)))]
+pub use by_address::{ForeignBlock, dealloc_unsized, realloc_unsized};
 #[cfg(not(loom))]
 pub use global::{PyMalloc, owns, stats, trim, usable_size, verify_heap};
 #[cfg(not(loom))]

@@ -52,7 +52,9 @@ pub(crate) struct Pool {
     pub(crate) remote: RemoteList,
     /// Blocks carved (low half) and free (high half), so that one load sees both.
     tally: Tally,
-    class: AtomicU8,
+    /// The number of the class, plus one; 0 in a pool that was never handed out, and
+    /// in the zeros where an arena has yet to be made.
+    class_plus_one: AtomicU8,
     listed: UnsafeCell<bool>,
     owner: AtomicU64,
     home: UnsafeCell<*const Mailbox>,
@@ -75,7 +77,7 @@ impl Pool {
         Self {
             remote: RemoteList::new(),
             tally: Tally::new(0),
-            class: AtomicU8::new(0),
+            class_plus_one: AtomicU8::new(0),
             listed: UnsafeCell::new(false),
             owner: AtomicU64::new(NOBODY),
             home: UnsafeCell::new(ptr::null()),
@@ -95,10 +97,20 @@ impl Pool {
     /// The class of its blocks.
     #[inline]
     pub(crate) fn class(&self) -> SizeClass {
+        self.last_class().unwrap_or(SizeClass::SMALLEST)
+    }
+
+    /// The class of its blocks, now or when it was last in use; `None` if it never was.
+    #[inline]
+    pub(crate) fn last_class(&self) -> Option<SizeClass> {
         // ORDERING: Relaxed; written under the arenas' lock before any block of
         // the pool existed, and whoever asks has such a block.
-        let index = usize::from(self.class.load(Relaxed));
-        SizeClass::from_index(index).unwrap_or(SizeClass::SMALLEST)
+        let stored = self.class_plus_one.load(Relaxed);
+        SizeClass::from_index(usize::from(stored).wrapping_sub(1))
+    }
+
+    fn set_class(&self, class: SizeClass) {
+        self.class_plus_one.store(class.index() as u8 + 1, Relaxed);
     }
 
     /// Whether the heap of that name owns the pool. A heap asks only for itself,
@@ -189,7 +201,7 @@ impl Held {
     /// Makes the pool a new one of this class, with no block carved and no owner.
     /// For the arenas, before they hand it out.
     pub(crate) fn reset(self, class: SizeClass) {
-        self.0.class.store(class.index() as u8, Relaxed);
+        self.0.set_class(class);
         self.set_counts(Counts { carved: 0, free: 0 });
         self.set_free_list(null_mut());
         self.set_listed(false);
@@ -198,7 +210,7 @@ impl Held {
     /// Names the class in the descriptor of a later part of a larger pool, which
     /// answers for addresses in that part.
     pub(crate) fn reset_part(self, class: SizeClass) {
-        self.0.class.store(class.index() as u8, Relaxed);
+        self.0.set_class(class);
     }
 
     /// Enters the heap of that name and mailbox as owner.

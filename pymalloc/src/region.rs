@@ -165,14 +165,19 @@ pub(crate) unsafe fn pool_of(address: usize, class: SizeClass) -> &'static Pool 
     unsafe { part_of(address & !(class.pool_size() - 1)) }
 }
 
-/// The class of the block that an address lies in; the address's pool must be in
-/// use for the answer to mean anything.
+/// The class of the block that an address lies in; of a pool that is not in use, its
+/// last class; `None` where there never was a pool.
 ///
 /// # Safety
-/// `address` lies in an arena that was made, of a region of ours.
-pub(crate) unsafe fn class_at(address: usize) -> SizeClass {
-    // SAFETY: the caller's promise; each part of a pool knows the class.
-    unsafe { part_of(address) }.class()
+/// A region of ours starts at the last multiple of `REGION_SIZE`.
+#[cfg(not(loom))]
+#[inline]
+pub(crate) unsafe fn class_at(address: usize) -> Option<SizeClass> {
+    let region = Region::of(address);
+    let pool = region.pool_address((address - region.addr()) / POOL_SIZE);
+    // SAFETY: the header has a place for each descriptor of a whole region, of zeros
+    // until it is made: a descriptor is atomics and pointers, and zeros are one.
+    unsafe { &*pool }.last_class()
 }
 
 /// The descriptor of the pool that starts at `base`.

@@ -173,3 +173,19 @@ pub(crate) fn env(name: &core::ffi::CStr) -> Option<&'static [u8]> {
     // SAFETY: not null, and the environment outlives the read that follows.
     Some(unsafe { core::ffi::CStr::from_ptr(value) }.to_bytes())
 }
+
+/// The C library's `errno` of the calling thread.
+pub(crate) fn errno() -> i32 {
+    // SAFETY: no requirements.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: it points to the thread's own variable.
+    unsafe { *place }
+}
+
+/// Sets it.
+pub(crate) fn set_errno(value: i32) {
+    // SAFETY: no requirements.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: it points to the thread's own variable.
+    unsafe { *place = value };
+}

@@ -1,0 +1,130 @@
+//! Runs the C and C++ programs of `tests/c` on the library: linked to the archive, on the
+//! shared library, and on the C library's own malloc, which must do what they ask for too.
+
+mod support;
+
+use std::os::unix::process::ExitStatusExt;
+
+use support::{Malloc, Program, module};
+
+const EVERY: [Malloc; 4] = [
+    Malloc::System,
+    Malloc::DebugArchive,
+    Malloc::Archive,
+    Malloc::Preloaded,
+];
+const OURS: [Malloc; 3] = [Malloc::DebugArchive, Malloc::Archive, Malloc::Preloaded];
+
+fn on_every_malloc(file: &str) {
+    for malloc in EVERY {
+        Program::of(file, malloc).succeeds();
+    }
+}
+
+#[test]
+fn malloc_calloc_realloc_and_free_do_what_the_standards_say() {
+    on_every_malloc("malloc.c");
+}
+
+#[test]
+fn aligned_blocks_are_aligned_and_bad_alignments_refused() {
+    on_every_malloc("aligned.c");
+}
+
+#[test]
+fn sizes_and_statistics_are_the_heaps() {
+    on_every_malloc("inspect.c");
+}
+
+#[test]
+fn what_the_c_library_allocates_is_ours() {
+    on_every_malloc("library_strings.c");
+}
+
+#[test]
+fn one_name_of_the_archive_brings_all() {
+    on_every_malloc("one_function.c");
+}
+
+#[test]
+fn constructors_destructors_handlers_and_keys_may_allocate() {
+    on_every_malloc("early_and_late.c");
+}
+
+#[test]
+fn threads_pass_blocks_on_and_forks_survive() {
+    on_every_malloc("threads.c");
+}
+
+#[test]
+fn operators_new_and_delete_in_every_form() {
+    on_every_malloc("operators.cpp");
+}
+
+#[test]
+fn modules_with_thread_local_memory_come_and_go() {
+    let module = module("module.c");
+    for malloc in EVERY {
+        Program::of("load.c", malloc).arg(&module).succeeds();
+    }
+}
+
+#[test]
+fn a_cxx_library_that_comes_later_can_catch_bad_alloc() {
+    let module = module("late_library.cpp");
+    for malloc in EVERY {
+        Program::of("late_cxx.c", malloc).arg(&module).succeeds();
+    }
+}
+
+#[test]
+fn thread_local_memory_is_found_without_a_call() {
+    for malloc in OURS {
+        Program::of("initial_exec.c", malloc).succeeds();
+    }
+}
+
+#[test]
+fn a_free_of_what_is_no_block_is_reported_and_ends_the_process() {
+    let ways = [
+        ("stack", "free"),
+        ("data", "free"),
+        ("mapping", "free"),
+        ("unaligned", "free"),
+        ("inside-large", "free"),
+        ("header", "free"),
+        ("region", "free"),
+        ("wild", "free"),
+        ("twice-large", "free"),
+        ("realloc", "realloc"),
+        ("realloc-unaligned", "realloc"),
+    ];
+    for malloc in OURS {
+        let program = Program::of("misuse.c", malloc);
+        for (way, function) in ways {
+            let output = program.clone().arg(way).run();
+            let said = String::from_utf8_lossy(&output.stderr);
+            let line = format!("pymalloc: {function}(0x");
+            assert_eq!(output.status.signal(), Some(6), "{malloc:?}, {way}: {said}");
+            assert!(
+                said.starts_with(&line) && said.contains("not a block of this allocator"),
+                "{malloc:?}, {way}: {said}"
+            );
+        }
+        let output = program.arg("no way").run();
+        assert_eq!(output.stdout, b"went on\n");
+    }
+}
+
+#[test]
+fn variables_of_the_environment_are_read() {
+    for malloc in OURS {
+        let program = Program::of("one_function.c", malloc).env("PYMALLOC_STATS", "1");
+        let output = program.succeeds();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("# arenas allocated current"),
+            "{malloc:?}: {said}"
+        );
+    }
+}
