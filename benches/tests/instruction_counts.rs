@@ -16,7 +16,7 @@ use std::process::Command;
 const ALLOC: u64 = 10;
 const DEALLOC: u64 = 7;
 /// With its share of the way to the next word of blocks; and a value's destructor.
-const GC_NEW: u64 = 39;
+const GC_NEW: u64 = 41;
 const GC_END: u64 = 102;
 const GC_CLONE: u64 = 7;
 const GC_DEREF: u64 = 3;
