@@ -175,7 +175,7 @@ impl ArenaLists {
             let arena = match self.clean {
                 Some(arena) => {
                     remove(&mut self.clean, arena);
-                    self.retain_more = RETAIN_MORE_MAX.min(self.retain_more + ARENA_SIZE);
+                    self.retain_more += ARENA_SIZE.min(RETAIN_MORE_MAX - self.retain_more);
                     arena
                 }
                 None => self.make_arena(map)?,
