@@ -1,0 +1,3 @@
+//! Python's `tracemalloc` for Rust programs: who allocated what.
+
+pub mod snapshot;
