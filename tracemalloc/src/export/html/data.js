@@ -81,7 +81,7 @@ function crateColor(crate, lift = 0) {
 }
 
 /** A colour between pale and strong, by a share of 1. */
-const heat = share => `hsl(${212 - 190 * share} ${45 + 35 * share}% ${dark() ? 30 + 25 * share : 86 - 30 * share}%)`;
+const heat = share => `hsl(212 ${40 + 40 * share}% ${dark() ? 24 + 36 * share : 90 - 38 * share}%)`;
 const dark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 
 function element(name, attributes = {}, ...children) {
