@@ -70,7 +70,7 @@ pub unsafe fn dealloc_unsized(block: *mut u8) -> Result<(), ForeignBlock> {
     with_heap(|heap| {
         if trace::may_be_sample(block) {
             // SAFETY: the caller gives up a block, of the class its descriptor says.
-            keeping_errno(|| unsafe { trace::free_aligned(heap, class, block) });
+            keeping_errno(|| unsafe { trace::free_aligned(block, class, heap) });
             return;
         }
         let hand = heap.hand(class);

@@ -147,7 +147,7 @@ unsafe fn free_block(class: SizeClass, block: *mut u8) {
     with_heap(|heap| {
         if trace::may_be_sample(block) {
             // SAFETY: the caller's promise.
-            unsafe { trace::free_aligned(heap, class, block) };
+            unsafe { trace::free_aligned(block, class, heap) };
         } else {
             // SAFETY: the caller's promise.
             unsafe { give(heap, class, block) };

@@ -247,7 +247,7 @@ unsafe fn forget(heap: &Heap, class: SizeClass, block: *mut u8) {
 /// The caller gives up a block of a layout of this class, or of that class itself.
 #[cold]
 #[inline(never)]
-pub(crate) unsafe fn free_aligned(heap: &Heap, class: SizeClass, block: *mut u8) {
+pub(crate) unsafe fn free_aligned(block: *mut u8, class: SizeClass, heap: &Heap) {
     // SAFETY: blocks of all classes lie in regions.
     let found = unsafe { region::class_at(block.addr()) };
     let class = found.unwrap_or(class);

@@ -37,7 +37,7 @@ pub(crate) fn alloc(_heap: &Heap, _class: SizeClass, _size: usize) -> *mut u8 {
 
 /// # Safety
 /// None: there is nothing to call it.
-pub(crate) unsafe fn free_aligned(_heap: &Heap, _class: SizeClass, _block: *mut u8) {}
+pub(crate) unsafe fn free_aligned(_block: *mut u8, _class: SizeClass, _heap: &Heap) {}
 
 #[inline(always)]
 pub(crate) fn absorbs(_heap: &Heap, _class: SizeClass) -> bool {
