@@ -53,7 +53,7 @@ fn bytes_of(snapshot: &Snapshot, function: &str) -> f64 {
             .any(|frame| frame.function().contains(function))
     };
     let all = snapshot.traces();
-    all.iter().filter(of).map(|trace| trace.weight.bytes).sum()
+    all.iter().filter(of).map(|trace| trace.weight().bytes).sum()
 }
 
 #[test]
@@ -152,8 +152,8 @@ fn tracked_memory_has_a_domain_and_an_end() {
     let in_domain = |domain| {
         let snapshot = tracemalloc::take_snapshot().unwrap();
         let all = snapshot.traces();
-        let sizes = all.iter().filter(|trace| trace.domain == domain);
-        sizes.map(|trace| trace.size).collect::<Vec<_>>()
+        let sizes = all.iter().filter(|trace| trace.domain() == domain);
+        sizes.map(|trace| trace.size()).collect::<Vec<_>>()
     };
     assert_eq!(in_domain(7), [500]);
     tracemalloc::untrack(7, 0x1000);
@@ -202,6 +202,7 @@ fn the_peak_is_kept_by_stack() {
     let now = tracemalloc::take_snapshot().unwrap();
     assert_eq!(bytes_of(&now, "allocate_large"), 0.0);
     let peak = tracemalloc::take_peak_snapshot().unwrap();
+    println!("{:?}", peak.traces().iter().map(|t| t.weight()).collect::<Vec<_>>());
     assert_eq!(bytes_of(&peak, "allocate_large"), 3_000_000.0);
     assert_eq!(bytes_of(&peak, "allocate_here"), 10_000.0);
     drop(small);

@@ -93,7 +93,7 @@ fn quietly<R>(f: impl FnOnce() -> R) -> R {
 /// tracemalloc::start(25)?;
 /// let kept = vec![0_u8; 1 << 20];
 /// let snapshot = tracemalloc::take_snapshot()?;
-/// assert!(snapshot.traces().iter().any(|trace| trace.size == 1 << 20));
+/// assert!(snapshot.traces().iter().any(|trace| trace.size() == 1 << 20));
 /// # drop(kept);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
