@@ -202,7 +202,6 @@ fn the_peak_is_kept_by_stack() {
     let now = tracemalloc::take_snapshot().unwrap();
     assert_eq!(bytes_of(&now, "allocate_large"), 0.0);
     let peak = tracemalloc::take_peak_snapshot().unwrap();
-    println!("{:?}", peak.traces().iter().map(|t| t.weight()).collect::<Vec<_>>());
     assert_eq!(bytes_of(&peak, "allocate_large"), 3_000_000.0);
     assert_eq!(bytes_of(&peak, "allocate_here"), 10_000.0);
     drop(small);

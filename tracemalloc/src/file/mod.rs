@@ -76,13 +76,13 @@ impl fmt::Display for LoadError {
             ),
             Self::Truncated { offset } => write!(
                 f,
-                "ends at byte {offset}, in the middle of a snapshot: its writer was stopped or \
-                 the disk was full; `Snapshot::recover` takes what is there"
+                "ends at byte {offset}, in the middle of a snapshot: its writer was stopped, or \
+                 the disk was full; what comes before can be used (`Snapshot::recover`)"
             ),
             Self::Damaged { offset, what } => write!(
                 f,
-                "is damaged at byte {offset} ({what}); copy it again, or take what comes before \
-                 with `Snapshot::recover`"
+                "is damaged at byte {offset}: {what}; copy it again, or use what comes before \
+                 (`Snapshot::recover`)"
             ),
         }
     }

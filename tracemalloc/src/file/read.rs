@@ -28,6 +28,9 @@ pub(super) fn read(reader: impl Read) -> Result<(Snapshot, Option<LoadError>), L
     if version > VERSION {
         return Err(LoadError::Newer { version });
     }
+    if version == 0 {
+        return Err(LoadError::Foreign);
+    }
     let mut parts = Parts::default();
     let first = chunks.next()?;
     if first.tag != chunk::META {

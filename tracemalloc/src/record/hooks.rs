@@ -267,7 +267,7 @@ fn by_tables(
 #[inline(always)]
 pub(super) fn stack_here(by_tables: bool) -> Vec<usize> {
     let registers = walk::registers();
-    super::quietly(|| {
+    super::untraced(|| {
         let mut frames = Vec::with_capacity(64);
         thread::inside(|thread| {
             // SAFETY: the calling thread's own part; nobody else has a reference inside.

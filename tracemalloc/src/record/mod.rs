@@ -60,14 +60,26 @@ fn control() -> MutexGuard<'static, ()> {
 
 /// Calls `f` with the lock; what this thread allocates meanwhile is not recorded.
 fn in_control<R>(f: impl FnOnce() -> R) -> R {
-    quietly(|| {
+    untraced(|| {
         let _control = control();
         f()
     })
 }
 
 /// Calls `f`; what this thread allocates meanwhile is not recorded.
-fn quietly<R>(f: impl FnOnce() -> R) -> R {
+///
+/// What it frees is noted as ever. Names for a snapshot's addresses are resolved so.
+///
+/// ```
+/// # use std::alloc::System;
+/// # #[global_allocator]
+/// # static GLOBAL: tracemalloc::Traced<System> = tracemalloc::Traced(System);
+/// tracemalloc::start(25)?;
+/// let block = tracemalloc::untraced(|| Box::new([0_u8; 5000]));
+/// assert!(tracemalloc::get_object_traceback(&*block).is_none());
+/// # Ok::<(), tracemalloc::StartError>(())
+/// ```
+pub fn untraced<R>(f: impl FnOnce() -> R) -> R {
     pymalloc::untraced(|| thread::quietly(f))
 }
 
@@ -117,7 +129,7 @@ pub fn start_with(config: Config) -> Result<(), StartError> {
     if config.nframe == 0 {
         return Err(StartError::NoFrames);
     }
-    let by_tables = quietly(|| prepare(config.unwinder))?;
+    let by_tables = untraced(|| prepare(config.unwinder))?;
     let is_hooked = probe::find_inner(by_tables)?;
     if !is_hooked && !config.unhooked {
         return Err(StartError::NotHooked);

@@ -78,7 +78,7 @@ fn probe(call: Call, by_tables: bool) -> bool {
     if block.is_null() {
         return false;
     }
-    let frames = super::quietly(|| stack_of(block));
+    let frames = super::untraced(|| stack_of(block));
     // SAFETY: the block of that layout.
     unsafe { dealloc(block, layout) };
     let Some(frames) = frames else {

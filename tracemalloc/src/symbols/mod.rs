@@ -60,7 +60,8 @@ impl Symbols {
             .zip(depths.chain(std::iter::repeat(None)))
             .map(|(stack, depth)| {
                 let mut oldest_first = Vec::with_capacity(2 * stack.len());
-                for &address in stack.iter().rev() {
+                // Address 0 is how the C library marks a thread's first frame.
+                for &address in stack.iter().rev().filter(|&&address| address != 0) {
                     match frames.get(&address) {
                         Some(frames) => oldest_first.extend(frames.iter().rev().cloned()),
                         None => oldest_first.push(unresolved(&raw.modules, address)),
