@@ -13,11 +13,12 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
 use core::ptr::NonNull;
 
-use crate::global::{PyMalloc, SHARED, spill};
+use crate::global::{PyMalloc, SHARED, free_large, resize_large, spill};
 use crate::os;
 use crate::region;
 use crate::size_class::SizeClass;
 use crate::thread_heap::with_heap;
+use crate::trace;
 
 /// The address given is not that of a block of this allocator's; nothing was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +68,13 @@ pub unsafe fn dealloc_unsized(block: *mut u8) -> Result<(), ForeignBlock> {
         return unsafe { dealloc_large(block) };
     };
     with_heap(|heap| {
+        if trace::may_be_sample(block) {
+            // SAFETY: the caller gives up a block, of the class its descriptor says.
+            keeping_errno(|| unsafe { trace::free_aligned(block, class, heap) });
+            return;
+        }
         let hand = heap.hand(class);
-        // SAFETY: the caller gives up a block, of the class its descriptor says.
+        // SAFETY: as above.
         if !unsafe { hand.push(block.cast()) } {
             spill_quietly(class);
         }
@@ -124,7 +130,7 @@ pub unsafe fn realloc_unsized(block: *mut u8, new: Layout) -> Result<*mut u8, Fo
         && let Some(large) = NonNull::new(block)
     {
         // SAFETY: the caller's block, found to be a large one.
-        let moved = unsafe { SHARED.large.resize(large, new.size()) };
+        let moved = unsafe { resize_large(large, new.size()) };
         if !moved.is_null() {
             return Ok(moved);
         }
@@ -167,7 +173,7 @@ unsafe fn dealloc_large(block: *mut u8) -> Result<(), ForeignBlock> {
         let start = NonNull::new(block).ok_or(ForeignBlock)?;
         SHARED.large.size_from(block.addr()).ok_or(ForeignBlock)?;
         // SAFETY: a large block starts there; the caller gives it up.
-        unsafe { SHARED.large.dealloc(start) };
+        unsafe { free_large(start) };
         Ok(())
     })
 }

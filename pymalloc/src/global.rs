@@ -40,6 +40,7 @@ use crate::size_class::SizeClass;
 use crate::stats::Stats;
 use crate::stderr::Stderr;
 use crate::thread_heap::with_heap;
+use crate::trace;
 use crate::verify::{self, HeapError};
 
 pub(crate) static SHARED: Shared = Shared::new();
@@ -78,7 +79,7 @@ unsafe impl GlobalAlloc for PyMalloc {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match SizeClass::of_small(layout) {
-            Some(class) => alloc_block(class),
+            Some(class) => alloc_block(class, layout.size()),
             None => alloc_other(layout),
         }
     }
@@ -96,7 +97,7 @@ unsafe impl GlobalAlloc for PyMalloc {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         match SizeClass::of_small(layout) {
-            Some(class) => zeroed(alloc_block(class), layout.size()),
+            Some(class) => zeroed(alloc_block(class, layout.size()), layout.size()),
             None => alloc_other_zeroed(layout),
         }
     }
@@ -107,7 +108,10 @@ unsafe impl GlobalAlloc for PyMalloc {
         // does not overflow.
         let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         match (SizeClass::of_small(layout), SizeClass::of_small(new)) {
-            (Some(old), Some(new)) if old == new => block,
+            (Some(old), Some(new)) if old == new => {
+                resized_in_place(block, new_size);
+                block
+            }
             // SAFETY: the caller's block of that layout.
             _ => unsafe { resize(block, layout, new) },
         }
@@ -115,16 +119,25 @@ unsafe impl GlobalAlloc for PyMalloc {
 }
 
 #[inline(always)]
-fn alloc_block(class: SizeClass) -> *mut u8 {
+fn alloc_block(class: SizeClass, size: usize) -> *mut u8 {
     with_heap(|heap| {
-        let hand = heap.hand(class);
-        let block = hand.pop();
-        if block.is_null() {
-            refill(heap, hand)
-        } else {
-            block.cast()
+        if heap.trace.spend(size) {
+            return trace::alloc(heap, class, size);
         }
+        take(heap, class)
     })
+}
+
+/// A block that no tracer is told of.
+#[inline(always)]
+pub(crate) fn take(heap: &Heap, class: SizeClass) -> *mut u8 {
+    let hand = heap.hand(class);
+    let block = hand.pop();
+    if block.is_null() {
+        refill(heap, hand)
+    } else {
+        block.cast()
+    }
 }
 
 /// # Safety
@@ -132,10 +145,33 @@ fn alloc_block(class: SizeClass) -> *mut u8 {
 #[inline(always)]
 unsafe fn free_block(class: SizeClass, block: *mut u8) {
     with_heap(|heap| {
-        let hand = heap.hand(class);
-        // SAFETY: the caller's promise.
-        if !unsafe { hand.push(block.cast()) } {
-            spill(heap, hand);
+        if trace::may_be_sample(block) {
+            // SAFETY: the caller's promise.
+            unsafe { trace::free_aligned(block, class, heap) };
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { give(heap, class, block) };
+        }
+    });
+}
+
+/// # Safety
+/// The caller gives up a block that lies in a pool of that class.
+#[inline(always)]
+pub(crate) unsafe fn give(heap: &Heap, class: SizeClass, block: *mut u8) {
+    let hand = heap.hand(class);
+    // SAFETY: the caller's promise.
+    if !unsafe { hand.push(block.cast()) } {
+        spill(heap, hand);
+    }
+}
+
+/// Tells the tracer of a block's new size, if it is told of every block.
+#[inline(always)]
+fn resized_in_place(block: *mut u8, size: usize) {
+    with_heap(|heap| {
+        if heap.trace.is_exact() {
+            trace::resized(heap, block, size);
         }
     });
 }
@@ -170,6 +206,9 @@ pub(crate) fn spill(heap: &Heap, hand: &Hand) {
     if heap.is_new() {
         enlist(heap);
     }
+    if trace::absorbs(heap, class) {
+        return;
+    }
     heap.spill(&SHARED, class);
 }
 
@@ -177,17 +216,45 @@ pub(crate) fn spill(heap: &Heap, hand: &Hand) {
 #[inline(never)]
 fn alloc_other(layout: Layout) -> *mut u8 {
     match SizeClass::of(layout) {
-        Some(class) => alloc_block(class),
-        None => SHARED.large.alloc(layout, false),
+        Some(class) => alloc_block(class, layout.size()),
+        None => alloc_large(layout, false),
     }
 }
 
 #[inline(never)]
 fn alloc_other_zeroed(layout: Layout) -> *mut u8 {
     match SizeClass::of(layout) {
-        Some(class) => zeroed(alloc_block(class), layout.size()),
-        None => SHARED.large.alloc(layout, true),
+        Some(class) => zeroed(alloc_block(class, layout.size()), layout.size()),
+        None => alloc_large(layout, true),
     }
+}
+
+fn alloc_large(layout: Layout, zeroed: bool) -> *mut u8 {
+    let block = SHARED.large.alloc(layout, zeroed);
+    with_heap(|heap| trace::allocated_large(heap, block, layout.size()));
+    block
+}
+
+/// # Safety
+/// The caller gives up a large block.
+pub(crate) unsafe fn free_large(block: NonNull<u8>) {
+    with_heap(|heap| trace::freed_large(heap, block));
+    // SAFETY: the caller's promise.
+    unsafe { SHARED.large.dealloc(block) };
+}
+
+/// Gives a large block another size; null, and the block unchanged, where that cannot be
+/// done without a copy.
+///
+/// # Safety
+/// The caller's large block, of an alignment of at most a page.
+pub(crate) unsafe fn resize_large(block: NonNull<u8>, size: usize) -> *mut u8 {
+    // Its addresses may be another block's before this returns.
+    with_heap(|heap| trace::freed_large(heap, block));
+    // SAFETY: the caller's promise.
+    let moved = unsafe { SHARED.large.resize(block, size) };
+    with_heap(|heap| trace::allocated_large(heap, moved, size));
+    moved
 }
 
 /// # Safety
@@ -198,7 +265,7 @@ unsafe fn free_other(block: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise.
         (Some(class), _) => unsafe { free_block(class, block) },
         // SAFETY: the caller's promise; the tier is a function of the layout.
-        (None, Some(block)) => unsafe { SHARED.large.dealloc(block) },
+        (None, Some(block)) => unsafe { free_large(block) },
         (None, None) => {}
     }
 }
@@ -212,12 +279,13 @@ unsafe fn free_other(block: *mut u8, layout: Layout) {
 unsafe fn resize(block: *mut u8, old: Layout, new: Layout) -> *mut u8 {
     let (old_class, new_class) = (SizeClass::of(old), SizeClass::of(new));
     if old_class.is_some() && old_class == new_class {
+        resized_in_place(block, new.size());
         return block;
     }
     if old_class.is_none() && new_class.is_none() && old.align() <= os::MIN_PAGE_SIZE {
         let moved = match NonNull::new(block) {
             // SAFETY: the caller's large block.
-            Some(block) => unsafe { SHARED.large.resize(block, new.size()) },
+            Some(block) => unsafe { resize_large(block, new.size()) },
             None => null_mut(),
         };
         if !moved.is_null() {

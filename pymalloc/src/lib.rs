@@ -83,6 +83,13 @@ mod size_class;
 mod slab;
 mod sync;
 
+// Without the feature: what the others ask about tracing, answered with no.
+#[cfg(not(all(feature = "trace", not(any(loom, miri)))))]
+#[path = "trace/off.rs"]
+mod trace;
+#[cfg(all(feature = "trace", not(any(loom, miri))))]
+pub mod trace;
+
 #[cfg(not(any(loom, miri)))]
 mod by_address;
 #[cfg(not(loom))]

@@ -296,7 +296,7 @@ impl Snapshot {
     pub(crate) fn symbols(&self) -> &Symbols {
         self.shared
             .symbols
-            .get_or_init(|| Symbols::of_this_process(&self.shared.raw))
+            .get_or_init(|| crate::untraced(|| Symbols::of_this_process(&self.shared.raw)))
     }
 
     /// The symbols, if they were resolved.
