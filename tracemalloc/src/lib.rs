@@ -3,9 +3,12 @@
 #[cfg(feature = "export")]
 mod export;
 mod file;
+#[cfg(feature = "pymalloc")]
+mod heap;
 mod record;
 pub mod snapshot;
 pub mod symbols;
+mod timeline;
 
 #[cfg(feature = "export")]
 pub use export::{Format, UnknownFormat};
@@ -20,3 +23,4 @@ pub use snapshot::{
     DomainFilter, Filter, Frame, FunctionFilter, KeyType, RawSnapshot, Size, Snapshot,
     StandardError, Statistic, StatisticDiff, Trace, TraceFilter, Traceback, Traces,
 };
+pub use timeline::Timeline;

@@ -75,7 +75,20 @@ pub(super) fn now() -> RawSnapshot {
             when_ns: block.when_ns,
         });
     });
-    around(traces, places)
+    RawSnapshot {
+        heap: heap(),
+        ..around(traces, places)
+    }
+}
+
+#[cfg(feature = "pymalloc")]
+fn heap() -> Option<crate::snapshot::HeapMap> {
+    crate::heap::map(super::get_tracemalloc_memory())
+}
+
+#[cfg(not(feature = "pymalloc"))]
+fn heap() -> Option<crate::snapshot::HeapMap> {
+    None
 }
 
 /// What each stack had at the peak: one trace for all of its blocks.

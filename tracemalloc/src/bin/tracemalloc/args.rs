@@ -35,8 +35,6 @@ pub(crate) enum Command {
     Info {
         /// A snapshot
         file: PathBuf,
-        #[command(flatten)]
-        symbols: Symbols,
     },
     /// Writes a snapshot in a format that another tool opens
     Export {

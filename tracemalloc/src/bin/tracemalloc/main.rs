@@ -38,7 +38,7 @@ fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
             let new = input::load(&new, &view.symbols)?;
             tables::diff(&old, &new, &view, out)
         }
-        Command::Info { file, symbols } => tables::info(&input::load(&file, &symbols)?, out),
+        Command::Info { file } => tables::info(&input::load_only(&file)?, out),
         Command::Export {
             file,
             format,
