@@ -20,30 +20,29 @@ fn run(example: &str) -> String {
 }
 
 /// Whether a text has the form of a pattern, in which `#` stands for a number, perhaps with a
-/// point, and `~` for a path or a unit.
+/// point, and `~` for a unit.
 fn is_like(text: &str, pattern: &str) -> bool {
     let mut rest = text;
     for c in pattern.chars() {
-        let taken = match c {
-            '#' => {
-                let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.');
-                end.unwrap_or(rest.len())
-            }
-            '~' => {
-                let end = rest.find(|c: char| c.is_whitespace() || ",)".contains(c));
-                let word = &rest[..end.unwrap_or(rest.len())];
-                // A line's number is not the path's.
-                word.rfind(':').unwrap_or(word.len())
-            }
-            c if rest.starts_with(c) => c.len_utf8(),
-            _ => 0,
+        let end = match c {
+            '#' => rest.find(|c: char| !c.is_ascii_digit() && c != '.'),
+            '~' => rest.find(|c: char| !c.is_ascii_alphabetic()),
+            c if rest.starts_with(c) => Some(c.len_utf8()),
+            _ => Some(0),
         };
-        if taken == 0 {
+        let end = end.unwrap_or(rest.len());
+        if end == 0 {
             return false;
         }
-        rest = &rest[taken..];
+        rest = &rest[end..];
     }
     rest.is_empty()
+}
+
+/// Whether a line is one of the application's, and goes on as the pattern says.
+fn is_line_of_the_application(line: &str, pattern: &str) -> bool {
+    line.split_once("/application/mod.rs:")
+        .is_some_and(|(_, rest)| is_like(rest, pattern))
 }
 
 #[test]
@@ -51,13 +50,10 @@ fn display_the_top_10() {
     let printed = run("top10");
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines[0], "[ Top 10 ]");
-    assert_eq!(lines.len(), 11, "{printed}");
+    assert!((4..=11).contains(&lines.len()), "{printed}");
     for line in &lines[1..] {
-        assert!(
-            is_like(line, "~:#: size=# ~, count=#, average=# ~"),
-            "{line}"
-        );
-        assert!(line.contains("/examples/application/mod.rs:"), "{line}");
+        let pattern = "#: size=# ~, count=#, average=# ~";
+        assert!(is_line_of_the_application(line, pattern), "{line}");
     }
 }
 
@@ -66,16 +62,13 @@ fn compute_differences() {
     let printed = run("differences");
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines[0], "[ Top 10 differences ]");
+    assert!((4..=11).contains(&lines.len()), "{printed}");
     for line in &lines[1..] {
-        assert!(
-            is_like(
-                &line.replace('-', "+"),
-                "~:#: size=# ~ (+# ~), count=# (+#), average=# ~"
-            ),
-            "{line}"
-        );
+        let pattern = "#: size=# ~ (+# ~), count=# (+#), average=# ~";
+        assert!(is_line_of_the_application(line, pattern), "{line}");
     }
-    let leak = "size=125 KiB (+125 KiB), count=1000 (+1000), average=128 B";
+    // A thousand boxes of 128 bytes, and the vector of them.
+    let leak = "size=133 KiB (+133 KiB), count=1001 (+1001), average=136 B";
     assert!(lines[1].ends_with(leak), "{printed}");
 }
 
@@ -95,11 +88,8 @@ fn pretty_top() {
     let printed = run("pretty_top");
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines[0], "Top 10 lines");
-    assert!(
-        is_like(lines[1], "##: application/mod.rs:#: # KiB"),
-        "{}",
-        lines[1]
-    );
+    let first = lines[1].strip_prefix("#1: application/mod.rs:");
+    assert!(is_like(first.unwrap_or_default(), "#: # KiB"), "{printed}");
     assert!(lines[2].starts_with("    "));
     assert!(is_like(
         lines.last().unwrap(),
