@@ -224,6 +224,28 @@ fn diff_shows_what_was_added() {
 }
 
 #[test]
+fn leaks_shows_what_grows() {
+    let files = Files::new("leaks");
+    let scales = [4, 8, 12, 16, 20, 24];
+    let names: Vec<String> = scales.iter().map(|scale| format!("{scale}.tmal")).collect();
+    for (name, scale) in names.iter().zip(scales) {
+        let (_kept, raw) = record(|| (app::run(scale), app::run(5)));
+        Snapshot::from(raw).dump(files.path(name)).unwrap();
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let printed = files.stdout(&[&["leaks", "-k", "function"], &names[..]].concat());
+    let line = printed
+        .lines()
+        .find(|line| line.starts_with("chain::app::answer::"));
+    assert!(
+        line.unwrap_or_default().contains(": growing, "),
+        "{printed}"
+    );
+    let few = files.failure(&["leaks", "4.tmal", "8.tmal"]);
+    assert!(few.contains("three snapshots"), "{few}");
+}
+
+#[test]
 fn every_format_is_written_beside_the_snapshot() {
     let files = Files::new("export");
     for format in tracemalloc::Format::ALL {

@@ -39,6 +39,8 @@ impl Places {
 
 /// Every block that is recorded now.
 pub(super) fn now() -> RawSnapshot {
+    // First, so that it does not show the snapshot itself.
+    let heap = heap();
     let mut places = Places::new();
     let mut traces = Vec::with_capacity(LIVE.count() + 1024);
     pymalloc::each(|block, entry| {
@@ -76,7 +78,7 @@ pub(super) fn now() -> RawSnapshot {
         });
     });
     RawSnapshot {
-        heap: heap(),
+        heap,
         ..around(traces, places)
     }
 }

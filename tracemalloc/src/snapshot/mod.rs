@@ -15,6 +15,7 @@ mod filter;
 mod fnmatch;
 mod frame;
 mod key;
+mod leaks;
 mod raw;
 mod size;
 mod statistic;
@@ -29,6 +30,7 @@ pub(crate) use class::Classes;
 pub use filter::{DomainFilter, Filter, FunctionFilter, TraceFilter};
 pub use frame::{Frame, Traceback, UNKNOWN};
 pub use key::{KeyType, UnknownKeyType};
+pub use leaks::{Growth, TooFewSnapshots, Trend, trends};
 pub use raw::{
     ArenaUse, ClassUse, HeapMap, Module, PoolUse, RawSnapshot, RawTrace, ThreadName, TimelinePoint,
     Weight,
