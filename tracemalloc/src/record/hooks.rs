@@ -252,8 +252,12 @@ fn by_tables(
 ) -> usize {
     use super::unwind;
 
+    let stack_left = registers.sp - own.stack.start;
+    if stack_left < unwind::NEEDS_STACK {
+        return 0;
+    }
     if own.rules.is_null() {
-        if registers.sp - own.stack.start < unwind::CACHE_NEEDS_STACK {
+        if stack_left < unwind::NEW_CACHE_NEEDS_STACK {
             return 0;
         }
         own.rules = unwind::new_cache();

@@ -108,7 +108,8 @@ impl Live {
         part.find(domain, address).map(|index| part.slot(index))
     }
 
-    /// Calls `f` with every block, part by part.
+    /// Calls `f` with every block, part by part. The thread is inside the recorder, so that
+    /// nothing that `f` allocates comes back here.
     pub(super) fn each(&self, mut f: impl FnMut(Block)) {
         for part in &self.parts {
             let part = lock(part);

@@ -3,9 +3,10 @@
 use std::time::SystemTime;
 
 use super::hooks::{BEGAN, Entry, LIVE, STACKS};
+use super::live::Block;
 use super::settings::SETTINGS;
 use super::stacks::StackId;
-use super::{counters, modules, peak, pymalloc, roll};
+use super::{counters, modules, peak, pymalloc, roll, thread};
 use crate::snapshot::{RawSnapshot, RawTrace, Weight};
 
 /// Stacks by number, given places in a list as they are met.
@@ -61,21 +62,9 @@ pub(super) fn now() -> RawSnapshot {
             });
         }
     });
-    LIVE.each(|block| {
-        let weight = if block.chance < 1.0 {
-            Weight::sampled(block.size, block.chance)
-        } else {
-            Weight::exact(block.size)
-        };
-        traces.push(RawTrace {
-            domain: block.domain,
-            address: block.address,
-            size: block.size,
-            weight,
-            stack: places.place(block.stack),
-            thread: block.thread,
-            when_ns: block.when_ns,
-        });
+    // What the list allocates while a part of the table is locked must not look there.
+    thread::inside(|_| {
+        LIVE.each(|block| traces.push(trace_of(block, &mut places)));
     });
     RawSnapshot {
         heap,
@@ -91,6 +80,23 @@ fn heap() -> Option<crate::snapshot::HeapMap> {
 #[cfg(not(feature = "pymalloc"))]
 fn heap() -> Option<crate::snapshot::HeapMap> {
     None
+}
+
+fn trace_of(block: Block, places: &mut Places) -> RawTrace {
+    let weight = if block.chance < 1.0 {
+        Weight::sampled(block.size, block.chance)
+    } else {
+        Weight::exact(block.size)
+    };
+    RawTrace {
+        domain: block.domain,
+        address: block.address,
+        size: block.size,
+        weight,
+        stack: places.place(block.stack),
+        thread: block.thread,
+        when_ns: block.when_ns,
+    }
 }
 
 /// What each stack had at the peak: one trace for all of its blocks.

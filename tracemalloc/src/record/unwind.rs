@@ -32,8 +32,14 @@ type Tables = UnwinderNative<&'static [u8], MustNotAllocateDuringUnwind>;
 /// A thread's cache of rules.
 pub(super) type Cache = CacheNative<MustNotAllocateDuringUnwind>;
 
-/// What a thread must have of stack left to make its cache: the parts are built there.
-pub(super) const CACHE_NEEDS_STACK: usize = 256 << 10;
+/// Bytes of stack that a thread must have left for a walk, and, since its parts are built there,
+/// for a new cache; with less it has no frames.
+pub(super) const NEEDS_STACK: usize = if cfg!(debug_assertions) {
+    128 << 10
+} else {
+    32 << 10
+};
+pub(super) const NEW_CACHE_NEEDS_STACK: usize = 256 << 10;
 
 /// A cache for a thread: from the program's allocator, which does not record it, because the
 /// thread is inside the recorder.
