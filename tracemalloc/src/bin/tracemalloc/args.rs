@@ -63,6 +63,7 @@ pub(crate) enum Command {
         symbols: Symbols,
     },
     /// Writes a page to explore a snapshot with, in one file
+    #[command(visible_alias = "html")]
     Report {
         /// A snapshot
         file: PathBuf,
