@@ -135,15 +135,24 @@ impl Exchange {
     /// Runs the programs at once, and waits for all.
     pub(crate) fn run(&self, programs: &[Vec<Step>]) {
         std::thread::scope(|scope| {
-            for program in programs {
-                scope.spawn(|| {
-                    for life in program.split(|step| *step == Step::Exit) {
-                        let thread = scope.spawn(|| life.iter().for_each(|step| self.apply(*step)));
-                        thread.join().expect("every claim held");
-                    }
-                });
+            let threads: Vec<_> = programs
+                .iter()
+                .map(|program| scope.spawn(|| self.run_one(program)))
+                .collect();
+            // The scope alone would not wait for the ends of the threads.
+            for thread in threads {
+                thread.join().expect("every claim held");
             }
         });
+    }
+
+    fn run_one(&self, program: &[Step]) {
+        for life in program.split(|step| *step == Step::Exit) {
+            std::thread::scope(|scope| {
+                let thread = scope.spawn(|| life.iter().for_each(|step| self.apply(*step)));
+                thread.join().expect("every claim held");
+            });
+        }
     }
 
     /// Takes one step.
