@@ -16,6 +16,8 @@ static SUBJECT: PyMalloc = PyMalloc;
 
 /// Of blocks, in each phase.
 const USED_BYTES: usize = 96 << 20;
+/// Bytes of the smallest blocks.
+const SMALLEST: usize = 24;
 /// Beyond what the child has at the start. A fresh start for each phase would need the
 /// blocks and little else; keeping what was freed would need twice as much.
 const LIMIT_BYTES: usize = 128 << 20;
@@ -57,9 +59,21 @@ fn phases_of_different_sizes_fit_into_one_limit() {
         });
         return;
     }
-    let mut blocks: Vec<*mut u8> = Vec::with_capacity(USED_BYTES / 64);
+    // The test's own memory is resident from the start, and does not grow.
+    let mut blocks: Vec<*mut u8> = vec![std::ptr::dangling_mut(); USED_BYTES / SMALLEST];
+    blocks.clear();
     let start = resident_bytes();
-    for size in [64, 9_000, 100_000, 24, 3 << 20, 500, 40_000, 70_000, 64] {
+    for size in [
+        64,
+        9_000,
+        100_000,
+        SMALLEST,
+        3 << 20,
+        500,
+        40_000,
+        70_000,
+        64,
+    ] {
         phase(size, &mut blocks);
         let peak = peak_bytes() - start;
         assert!(peak > USED_BYTES, "only {peak} bytes were seen");

@@ -59,6 +59,15 @@ impl Tally {
     }
 }
 
+/// Ends the lanes, also where a claim is broken.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
@@ -76,6 +85,7 @@ fn main() -> ExitCode {
     let mut watch = Watch::new(start);
     watch.head();
     std::thread::scope(|scope| {
+        let over = Over(&is_over);
         let mut lanes: Vec<_> = (0..options.threads)
             .map(|number| {
                 let (exchange, tally, is_over) = (&exchange, &tally, &is_over);
@@ -93,7 +103,7 @@ fn main() -> ExitCode {
             }
             watch.look(&tally);
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         for lane in lanes.drain(..) {
             lane.join().expect("every claim held");
         }
