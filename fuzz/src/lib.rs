@@ -8,6 +8,7 @@
 //! | `alloc_races` | three threads at once that exchange blocks, exit and start | `pymalloc/tests/model/exchange.rs` |
 //! | `gc_programs` | handles, links, weak references, collections | `cyclegc/tests/model` |
 //! | `gc_finalizers` | finalizers that resurrect, breed, cut, watch, panic | the same |
+//! | `trace_files` | chunks of a snapshot's file | what loads is written, and loads again, equal |
 //!
 //! A broken claim is a panic, which libFuzzer reports with the bytes that led to it.
 
@@ -15,6 +16,7 @@ mod allocs;
 mod finalizers;
 mod graphs;
 mod races;
+mod snapshots;
 
 #[path = "../../pymalloc/tests/model/mod.rs"]
 mod model;
@@ -29,3 +31,4 @@ pub use allocs::{alloc_faults, alloc_ops};
 pub use finalizers::gc_finalizers;
 pub use graphs::gc_programs;
 pub use races::alloc_races;
+pub use snapshots::trace_files;
