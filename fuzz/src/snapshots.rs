@@ -6,7 +6,7 @@ use std::io::{Seek, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 
 use arbitrary::{Result, Unstructured};
-use tracemalloc::{KeyType, Snapshot};
+use tracemalloc::{KeyType, LoadError, Snapshot};
 
 const HEAD: &[u8] = b"\x89TMAL\r\n\x1a\x01\0";
 const TAGS: [&[u8; 4]; 12] = [
@@ -82,10 +82,11 @@ fn look_at(snapshot: &Snapshot) {
     }
 }
 
+/// What there was of a file, and what was wrong with it.
+type Recovered = std::result::Result<(Snapshot, Option<LoadError>), LoadError>;
+
 /// `Snapshot::recover` wants a path: that of a file in memory.
-fn recover(
-    bytes: &[u8],
-) -> std::result::Result<(Snapshot, Option<tracemalloc::LoadError>), tracemalloc::LoadError> {
+fn recover(bytes: &[u8]) -> Recovered {
     // SAFETY: the name is a C string.
     let descriptor = unsafe { libc::memfd_create(c"snapshot".as_ptr(), libc::MFD_CLOEXEC) };
     assert!(descriptor >= 0, "memfd_create");
