@@ -21,7 +21,7 @@ fn op(bytes: &mut Unstructured<'_>) -> Result<Op> {
     if bytes.is_empty() {
         return Err(arbitrary::Error::NotEnoughData);
     }
-    let choice = bytes.int_in_range(0..=63_u8)?;
+    let choice = bytes.int_in_range(0..=67_u8)?;
     let mut n = || bytes.int_in_range(0..=63_usize);
     Ok(match choice {
         0..=7 => Op::New,
@@ -40,6 +40,8 @@ fn op(bytes: &mut Unstructured<'_>) -> Result<Op> {
         55..=60 => Op::Collect(generation(bytes)?),
         61 => Op::CollectBorrowed(n()?),
         62 => Op::Objects,
+        64..=66 => Op::Watch(n()?),
+        67 => Op::Unwatch(n()?),
         _ => Op::FreezeAndUnfreeze,
     })
 }

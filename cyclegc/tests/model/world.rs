@@ -3,7 +3,7 @@
 //!
 //! Nothing here knows where a program comes from.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -36,6 +36,10 @@ pub(crate) enum Op {
     Follow(usize, usize),
     Downgrade(usize),
     Upgrade(usize),
+    /// Make a weak reference with a callback.
+    Watch(usize),
+    /// Drop one.
+    Unwatch(usize),
     /// Exchange all links of two objects.
     Swap(usize, usize),
     /// Clear an object's links through `get_mut`.
@@ -50,11 +54,37 @@ pub(crate) enum Op {
     FreezeAndUnfreeze,
 }
 
+/// A weak reference with a callback.
+struct Watch {
+    id: usize,
+    weak: Weak<Object>,
+    calls: Rc<Cell<usize>>,
+}
+
+impl Watch {
+    fn of(gc: &Gc<Object>) -> Self {
+        let calls: Rc<Cell<usize>> = Rc::default();
+        let called = calls.clone();
+        Watch {
+            id: gc.tag.id,
+            weak: Weak::with_callback(gc, move || called.set(called.get() + 1)),
+            calls,
+        }
+    }
+
+    /// The callback ran once if the object is dead, and else never.
+    fn check(&self, is_dead: bool) {
+        assert_eq!(self.calls.get(), usize::from(is_dead), "object {}", self.id);
+        assert_eq!(self.weak.is_alive(), !is_dead, "object {}", self.id);
+    }
+}
+
 /// The program and the model of it.
 #[derive(Default)]
 pub(crate) struct World {
     stack: Vec<Gc<Object>>,
     weaks: Vec<(usize, Weak<Object>)>,
+    watches: Vec<Watch>,
     freed: Rc<RefCell<BTreeSet<usize>>>,
     /// `links[id]`, of every object that was ever made.
     links: Vec<Vec<usize>>,
@@ -78,6 +108,8 @@ impl World {
         world.count_deaths();
         cyclegc::collect();
         world.collected(true);
+        world.check();
+        world.watches.clear();
         assert_eq!(cyclegc::tracked_count(), 0);
         assert_eq!(world.freed.borrow().len(), world.links.len());
     }
@@ -121,7 +153,7 @@ impl World {
             Op::Objects => {
                 let listed = cyclegc::objects(None).len();
                 let live = self.links.len() - self.freed.borrow().len();
-                assert!(listed <= live);
+                assert!(listed <= live + self.watches.len());
             }
             Op::FreezeAndUnfreeze => {
                 cyclegc::freeze();
@@ -138,9 +170,15 @@ impl World {
                 }
             }
             Op::Upgrade(_) => {}
+            Op::Unwatch(n) => {
+                if let Some(at) = n.checked_rem(self.watches.len()) {
+                    drop(self.watches.swap_remove(at));
+                }
+            }
             Op::Clone(n)
             | Op::Drop(n)
             | Op::Downgrade(n)
+            | Op::Watch(n)
             | Op::GetMut(n)
             | Op::Rebox(n)
             | Op::CollectBorrowed(n) => {
@@ -171,12 +209,14 @@ impl World {
                 let weak = Gc::downgrade(&self.stack[at]);
                 self.weaks.push((self.id(at), weak));
             }
+            Op::Watch(_) => self.watches.push(Watch::of(&self.stack[at])),
             Op::GetMut(_) => {
                 let id = self.id(at);
                 if let Some(object) = Gc::get_mut(&mut self.stack[at]) {
                     // Collections must stay away from the borrowed object.
                     cyclegc::collect_generation(Generation::Young);
-                    assert!(cyclegc::objects(None).len() < self.links.len());
+                    let most = self.links.len() + self.watches.len();
+                    assert!(cyclegc::objects(None).len() < most);
                     object.links.get_mut().clear();
                     self.links[id].clear();
                     self.collected(false);
@@ -190,6 +230,12 @@ impl World {
                         self.weaks.retain(|(of, weak)| {
                             assert!(*of != id || !weak.is_alive());
                             *of != id
+                        });
+                        // The object is gone, its value is not.
+                        self.watches.retain(|watch| {
+                            let is_its = watch.id == id;
+                            watch.check(is_its || self.dead.contains(&watch.id));
+                            !is_its
                         });
                         Gc::new(object)
                     }
@@ -303,6 +349,11 @@ impl World {
             let links: Vec<usize> = gc.links.borrow().iter().map(|link| link.tag.id).collect();
             assert_eq!(links, self.links[*id]);
         }
-        assert_eq!(cyclegc::tracked_count(), self.links.len() - self.dead.len());
+        for watch in &self.watches {
+            watch.check(self.dead.contains(&watch.id));
+        }
+        // A weak reference with a callback is an object, too.
+        let live = self.links.len() - self.dead.len();
+        assert_eq!(cyclegc::tracked_count(), live + self.watches.len());
     }
 }
