@@ -29,6 +29,7 @@ use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
 use std::sync::OnceLock;
 
+use crate::arena_stats::{self, ArenaStats};
 use crate::by_address::class_of;
 use crate::fork;
 use crate::front::Hand;
@@ -453,6 +454,29 @@ pub fn owns(ptr: *const u8) -> bool {
 /// pool can be taken or given back. `Display` prints CPython's table.
 pub fn stats() -> Stats {
     with_heap(|heap| Stats::read(&SHARED, heap))
+}
+
+/// Reads what each arena that has memory holds, as many arenas as there is room for; how
+/// many there are.
+///
+/// Does not allocate, and costs as [`stats`] does. Arenas come and go, so give room for a few
+/// more than an earlier call has counted.
+///
+/// # Examples
+///
+/// ```
+/// # #[global_allocator]
+/// # static GLOBAL: pymalloc::PyMalloc = pymalloc::PyMalloc;
+/// let mut arenas = vec![pymalloc::ArenaStats::default(); pymalloc::arenas(&mut []) + 8];
+/// let count = pymalloc::arenas(&mut arenas).min(arenas.len());
+/// for arena in &arenas[..count] {
+///     let used = arena.pools().iter().filter(|pool| pool.block_size > 0);
+///     println!("{:#x}: {} pools in use", arena.address(), used.count());
+/// }
+/// # assert!(count > 0);
+/// ```
+pub fn arenas(into: &mut [ArenaStats]) -> usize {
+    arena_stats::read(&SHARED, into)
 }
 
 /// Gives every empty page back to the system now; how many bytes, those included that

@@ -90,6 +90,8 @@ mod trace;
 #[cfg(all(feature = "trace", not(any(loom, miri))))]
 pub mod trace;
 
+#[cfg(not(loom))]
+mod arena_stats;
 #[cfg(not(any(loom, miri)))]
 mod by_address;
 #[cfg(not(loom))]
@@ -123,10 +125,12 @@ pub mod fault;
 #[cfg(all(not(loom), not(feature = "fault-injection")))]
 mod fault;
 
+#[cfg(not(loom))]
+pub use arena_stats::{ArenaStats, PoolStats};
 #[cfg(not(any(loom, miri)))]
 pub use by_address::{ForeignBlock, dealloc_unsized, realloc_unsized};
 #[cfg(not(loom))]
-pub use global::{PyMalloc, owns, stats, trim, usable_size, verify_heap};
+pub use global::{PyMalloc, arenas, owns, stats, trim, usable_size, verify_heap};
 #[cfg(not(loom))]
 pub use stats::{ClassStats, Stats};
 #[cfg(not(loom))]

@@ -80,11 +80,16 @@ impl Point {
     }
 }
 
-/// How old the blocks of each stack are, added up, in microseconds.
+/// How old the blocks of each stack are, added up, in microseconds; those whose age is not known
+/// count as new.
 fn ages_us(snapshot: &Snapshot) -> HashMap<u32, u64> {
     let now = snapshot.raw().elapsed_ns;
     let mut ages: HashMap<u32, f64> = HashMap::new();
-    for trace in snapshot.raw_traces() {
+    for trace in snapshot
+        .raw_traces()
+        .iter()
+        .filter(|trace| trace.when_ns > 0)
+    {
         let age = now.saturating_sub(trace.when_ns) as f64 / 1000.0;
         *ages.entry(trace.stack).or_default() += age * trace.weight.count;
     }

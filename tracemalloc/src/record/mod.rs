@@ -228,6 +228,11 @@ pub fn get_tracemalloc_memory() -> usize {
     memory::used_bytes() + pymalloc::memory_bytes()
 }
 
+/// How long ago tracing first began; `None` if it never did.
+pub(crate) fn elapsed() -> Option<std::time::Duration> {
+    BEGAN.get().map(Instant::elapsed)
+}
+
 /// Where the block was allocated that `object` lies in; `None` if that is not recorded.
 ///
 /// An object anywhere in a block of at most 64 KiB of `PyMalloc`'s is found; else it must be at

@@ -40,6 +40,8 @@ impl Places {
 
 /// Every block that is recorded now.
 pub(super) fn now() -> RawSnapshot {
+    // First, so that it does not show the snapshot itself.
+    let heap = heap();
     let mut places = Places::new();
     let mut traces = Vec::with_capacity(LIVE.count() + 1024);
     pymalloc::each(|block, entry| {
@@ -64,7 +66,20 @@ pub(super) fn now() -> RawSnapshot {
     thread::inside(|_| {
         LIVE.each(|block| traces.push(trace_of(block, &mut places)));
     });
-    around(traces, places)
+    RawSnapshot {
+        heap,
+        ..around(traces, places)
+    }
+}
+
+#[cfg(feature = "pymalloc")]
+fn heap() -> Option<crate::snapshot::HeapMap> {
+    crate::heap::map(super::get_tracemalloc_memory())
+}
+
+#[cfg(not(feature = "pymalloc"))]
+fn heap() -> Option<crate::snapshot::HeapMap> {
+    None
 }
 
 fn trace_of(block: Block, places: &mut Places) -> RawTrace {
