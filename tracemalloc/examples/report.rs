@@ -25,7 +25,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let loaded = loader.join().expect("loading does not panic");
 
-    let snapshot = tracemalloc::take_snapshot()?.with_timeline(timeline.stop());
+    // Before the snapshot, which takes memory itself.
+    let points = timeline.stop();
+    let snapshot = tracemalloc::take_snapshot()?.with_timeline(points);
     snapshot.dump("memory.tmal")?;
     snapshot.export(Format::Html, std::fs::File::create("memory.html")?)?;
     println!("wrote memory.tmal and memory.html");

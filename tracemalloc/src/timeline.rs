@@ -24,7 +24,8 @@ const MOST_POINTS: usize = 4096;
 /// tracemalloc::start(25)?;
 /// let timeline = tracemalloc::Timeline::start(Duration::from_millis(1))?;
 /// let work: Vec<Vec<u8>> = (0..100).map(|i| vec![0; i * 100]).collect();
-/// let snapshot = tracemalloc::take_snapshot()?.with_timeline(timeline.stop());
+/// let points = timeline.stop();
+/// let snapshot = tracemalloc::take_snapshot()?.with_timeline(points);
 /// assert!(snapshot.timeline().len() >= 2);
 /// # drop(work);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -5,6 +5,7 @@ mod support;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::thread;
 
 use support::{Recorder, record};
@@ -123,6 +124,12 @@ fn recorded(scale: usize) -> RawSnapshot {
     raw
 }
 
+/// The same for all tests: to record takes a second.
+fn recorded_once() -> RawSnapshot {
+    static RAW: OnceLock<RawSnapshot> = OnceLock::new();
+    RAW.get_or_init(|| recorded(10)).clone()
+}
+
 struct Files {
     dir: PathBuf,
 }
@@ -133,7 +140,7 @@ impl Files {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&dir).unwrap();
         let files = Self { dir };
-        Snapshot::from(recorded(10))
+        Snapshot::from(recorded_once())
             .dump(files.path("a.tmal"))
             .unwrap();
         files
@@ -332,7 +339,7 @@ fn bad_files_are_told_apart() {
 #[test]
 fn names_travel_with_a_symbolized_snapshot() {
     let files = Files::new("symbolize");
-    let mut raw = recorded(10);
+    let mut raw = recorded_once();
     raw.modules[0].path = "/nowhere/chain".to_owned();
     Snapshot::from(raw).dump(files.path("far.tmal")).unwrap();
     let output = files.run(&["top", "far.tmal"]);

@@ -25,6 +25,10 @@ fn recover(bytes: &[u8]) -> Result<(Snapshot, Option<LoadError>), LoadError> {
 }
 
 /// Uses all of a snapshot, as somebody who has loaded it would.
+#[cfg_attr(
+    not(feature = "export"),
+    expect(unused_variables, reason = "nothing to export")
+)]
 fn use_all(snapshot: &Snapshot, export: bool) {
     for key in KeyType::ALL {
         let statistics = snapshot.statistics(key, true);
