@@ -236,7 +236,7 @@ pub(crate) fn elapsed() -> Option<std::time::Duration> {
 /// Where the block was allocated that `object` lies in; `None` if that is not recorded.
 ///
 /// An object anywhere in a block of at most 64 KiB of `PyMalloc`'s is found; else it must be at
-/// the block's start. Resolving names takes milliseconds.
+/// the block's start. The program's debug information is read for each call: tens of milliseconds.
 ///
 /// (CPython: `tracemalloc.get_object_traceback`.)
 ///

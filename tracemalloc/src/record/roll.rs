@@ -40,7 +40,7 @@ fn line(number: u64) -> Option<&'static Line> {
         return None;
     }
     // SAFETY: there are that many, never unmapped; zeros are a line.
-    Some(unsafe { &*lines.add(number as usize) })
+    Some(unsafe { &*lines.wrapping_add(number as usize) })
 }
 
 /// Gives the calling thread its number.

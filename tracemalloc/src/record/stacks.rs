@@ -137,7 +137,7 @@ impl Stacks {
         for step in 1..size_of_level(level) {
             let index = (at + step) & (size_of_level(level) - 1);
             // SAFETY: an open level has that many slots.
-            let slot = unsafe { &*slots.add(index) };
+            let slot = unsafe { &*slots.wrapping_add(index) };
             if slot.compare_exchange(0, id, AcqRel, Relaxed).is_ok() {
                 self.levels[level].filled.fetch_add(1, Relaxed);
                 break;
@@ -155,7 +155,7 @@ impl Stacks {
         for step in 0..=mask {
             let index = (hash as usize).wrapping_add(step) & mask;
             // SAFETY: an open level has that many slots.
-            let slot = unsafe { &*slots.add(index) };
+            let slot = unsafe { &*slots.wrapping_add(index) };
             let id = slot.load(Acquire);
             if id == 0 {
                 return Found::Slot(slot, index);
@@ -223,14 +223,15 @@ impl Stacks {
 
     /// The head of a record.
     pub(super) fn record(&self, id: StackId) -> &Record {
+        let start = self.words.load(Relaxed).wrapping_add(id as usize);
         // SAFETY: an id is a complete record's (invariant 1).
-        unsafe { &*self.words.load(Relaxed).add(id as usize).cast::<Record>() }
+        unsafe { &*start.cast::<Record>() }
     }
 
     fn frames_of(&self, id: StackId, record: &Record) -> &[usize] {
-        // SAFETY: the frames follow the head.
-        let start = unsafe { self.words.load(Relaxed).add(id as usize + HEAD_WORDS) };
-        // SAFETY: there are that many, never written again.
+        let start = self.words.load(Relaxed);
+        let start = start.wrapping_add(id as usize + HEAD_WORDS);
+        // SAFETY: the frames follow the head: that many, never written again.
         unsafe { std::slice::from_raw_parts(start.cast(), record.len as usize) }
     }
 
@@ -248,7 +249,7 @@ impl Stacks {
             }
             for slot in 0..size_of_level(index) {
                 // SAFETY: an open level has that many slots.
-                let id = unsafe { &*slots.add(slot) }.load(Acquire);
+                let id = unsafe { &*slots.wrapping_add(slot) }.load(Acquire);
                 if id != 0 {
                     f(id, self.record(id));
                 }

@@ -94,27 +94,34 @@ pub(super) fn by_frame_pointers(
     in_use: &Range<usize>,
     out: &mut [usize],
 ) -> usize {
-    let mut fp = registers.fp;
-    for (count, place) in out.iter_mut().enumerate() {
-        let Some(address) = read(in_use, fp.wrapping_add(size_of::<usize>())) else {
-            return count;
-        };
-        let Some(next) = read(in_use, fp) else {
-            return count;
-        };
+    const PAIR: usize = size_of::<[usize; 2]>();
+    // Where a frame's two words may start, as a distance: one comparison asks for both ends.
+    let Some(farthest) = in_use.len().checked_sub(PAIR) else {
+        return 0;
+    };
+    let (mut fp, mut count) = (registers.fp, 0);
+    while let Some(place) = out.get_mut(count) {
+        let inside = fp.wrapping_sub(in_use.start) <= farthest;
+        if !inside || !fp.is_multiple_of(size_of::<usize>()) {
+            break;
+        }
+        let frame: *const [usize; 2] = std::ptr::with_exposed_provenance(fp);
+        // SAFETY: as in `read`, for both words.
+        let [next, address] = unsafe { frame.read_volatile() };
         let address = without_authentication(address);
         // No code lies on the first page: the chain has ended, or is none.
         if address < 4096 {
-            return count;
+            break;
         }
         *place = address;
+        count += 1;
         // Callers lie further up: no walk goes round in circles.
         if next <= fp {
-            return count + 1;
+            break;
         }
         fp = next;
     }
-    out.len()
+    count
 }
 
 /// An address without the signature that aarch64 may keep in its upper bits.
@@ -132,8 +139,10 @@ fn without_authentication(address: usize) -> usize {
 /// The library may allocate for the answer.
 pub(super) fn stack_of_this_thread() -> Range<usize> {
     let mut attributes = std::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
-    // SAFETY: the attributes are initialized by it.
-    let found = unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
+    // SAFETY: no requirements.
+    let this = unsafe { libc::pthread_self() };
+    // SAFETY: the thread lives, and the attributes are initialized by it.
+    let found = unsafe { libc::pthread_getattr_np(this, attributes.as_mut_ptr()) };
     if found != 0 {
         return 0..0;
     }
