@@ -67,8 +67,8 @@ fn compute_differences() {
         let pattern = "#: size=# ~ (+# ~), count=# (+#), average=# ~";
         assert!(is_line_of_the_application(line, pattern), "{line}");
     }
-    // A thousand boxes of 128 bytes, and the vector of them.
-    let leak = "size=133 KiB (+133 KiB), count=1001 (+1001), average=136 B";
+    // A thousand vectors of 128 bytes, and the vector of them.
+    let leak = "size=149 KiB (+149 KiB), count=1001 (+1001), average=152 B";
     assert!(lines[1].ends_with(leak), "{printed}");
 }
 
