@@ -126,7 +126,7 @@ pub(crate) fn crate_of(frame: &Frame) -> &str {
 }
 
 /// `serde_json` of `serde_json-1.0.1`, `a-b` of `a-b-0.1.0-rc.1`.
-fn without_version(package: &str) -> &str {
+pub(super) fn without_version(package: &str) -> &str {
     let is_version =
         |(i, _): &(usize, &str)| package[i + 1..].starts_with(|c: char| c.is_ascii_digit());
     match package.match_indices('-').find(is_version) {
