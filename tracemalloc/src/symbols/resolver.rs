@@ -217,9 +217,7 @@ fn frames_in(file: &Loader, address: u64, names: &mut Names) -> Vec<Frame> {
         let lineno = location.and_then(|l| l.line).unwrap_or(0);
         // Line tables have functions without their paths. The symbol table has the path of the
         // one that is not inlined, which comes last; of others the file says most of it.
-        let is_full = raw
-            .as_deref()
-            .is_some_and(|name| name.starts_with('_') || name.contains("::"));
+        let is_full = raw.as_deref().is_some_and(has_path);
         let symbol = if frame.is_none() && !is_full {
             file.find_symbol(address)
         } else {
@@ -234,6 +232,16 @@ fn frames_in(file: &Loader, address: u64, names: &mut Names) -> Vec<Frame> {
         found.push(Frame::new(names.share(filename), lineno, function));
     }
     found
+}
+
+/// Whether a name is mangled, or has a path; what is in angle brackets has paths of its own.
+fn has_path(name: &str) -> bool {
+    let is_mangled = name.starts_with("_R") || name.starts_with("_ZN");
+    is_mangled || name.starts_with('<') || without_generics(name).contains("::")
+}
+
+fn without_generics(name: &str) -> &str {
+    name.split('<').next().unwrap_or(name)
 }
 
 /// A name with the path that its file has in a crate: `raw_vec::grow` in `alloc` for
@@ -261,7 +269,7 @@ fn qualified(name: &str, filename: &str) -> String {
     };
     let is_silent = |part: &String| ["mod", "lib", "main"].contains(&part.as_str());
     parts.pop_if(|last| is_silent(last));
-    parts.push(name.to_owned());
+    parts.push(without_generics(name).to_owned());
     parts.join("::")
 }
 
@@ -370,6 +378,8 @@ mod tests {
         for (file, name) in expect {
             assert_eq!(qualified("grow", file), name);
         }
+        assert_eq!(qualified("fold<a::B, c::D>", "/p/src/e.rs"), "p::e::fold");
+        assert!(!has_path("fold<a::B, c::D>") && has_path("a::B<c>::fold") && has_path("_RNv"));
     }
 
     #[test]
