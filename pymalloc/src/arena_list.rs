@@ -7,7 +7,8 @@
 //!              ▲ taken from first                     ▲ drained, in the end empty
 //!  (twice: arenas all of whose free pools were given back, and the others)
 //!
-//!  empty:   dirty ⇄ arena ⇄ arena      resident, within what may be retained
+//!  empty:   dirty, of parts ⇄ arena    resident, within what may be retained
+//!           dirty, whole ⇄ arena       resident as far as its one pool was used
 //!           clean ⇄ arena              given back to the system
 //! ```
 //! New pools come from the fullest arena that has one, so that sparse arenas drain
@@ -46,7 +47,8 @@ pub(crate) struct ArenaLists {
     /// Arenas whose free pools are clean, and those where one may be resident; each by
     /// kind (small, middle).
     usable: [[ByFree; 2]; 2],
-    dirty: List,
+    /// Empty arenas where a pool may be resident: that were cut into pools, and that were one.
+    dirty: [List; 2],
     clean: List,
     /// The newest region, and the first of its arenas that was never made.
     region: Option<Region>,
@@ -110,7 +112,7 @@ impl ArenaLists {
     pub(crate) const fn new() -> Self {
         Self {
             usable: [const { [const { ByFree::new() }; 2] }; 2],
-            dirty: None,
+            dirty: [None; 2],
             clean: None,
             region: None,
             unmade: 0,
@@ -167,27 +169,47 @@ impl ArenaLists {
 
     /// An empty arena, given to this kind: a resident one, one whose memory was
     /// given back, or a new one.
+    ///
+    /// An arena that was cut into pools is resident all over, and of one pool for a few
+    /// large blocks most would lie idle: such a pool gets it last.
     fn take_empty(&mut self, kind: Kind, map: &ArenaMap) -> Option<&'static Arena> {
-        let arena = if let Some(arena) = self.dirty {
-            remove(&mut self.dirty, arena);
-            arena
-        } else {
-            let arena = match self.clean {
-                Some(arena) => {
-                    remove(&mut self.clean, arena);
-                    self.retain_more += ARENA_SIZE.min(RETAIN_MORE_MAX - self.retain_more);
-                    arena
-                }
-                None => self.make_arena(map)?,
-            };
-            self.counters.total += 1;
-            self.counters.current += 1;
-            self.counters.highwater = self.counters.highwater.max(self.counters.current);
-            arena
+        let [parts, whole] = self.dirty;
+        let resident = match kind {
+            Kind::Whole => whole,
+            Kind::Small | Kind::Middle => parts.or(whole),
+        };
+        let arena = match resident {
+            Some(arena) => {
+                remove(self.empty_of(arena), arena);
+                arena
+            }
+            None => self.take_clean(map).or_else(|| {
+                let arena = parts?;
+                remove(self.empty_of(arena), arena);
+                Some(arena)
+            })?,
         };
         self.dirty_bytes -= arena.dirty_bytes();
         arena.set_kind(kind);
         self.dirty_bytes += arena.dirty_bytes();
+        Some(arena)
+    }
+
+    /// An empty arena without memory: one whose memory was given back, or a new one.
+    fn take_clean(&mut self, map: &ArenaMap) -> Option<&'static Arena> {
+        let arena = match self.clean {
+            Some(arena) => {
+                remove(&mut self.clean, arena);
+                if self.dirty.iter().all(Option::is_none) {
+                    self.retain_more += ARENA_SIZE.min(RETAIN_MORE_MAX - self.retain_more);
+                }
+                arena
+            }
+            None => self.make_arena(map)?,
+        };
+        self.counters.total += 1;
+        self.counters.current += 1;
+        self.counters.highwater = self.counters.highwater.max(self.counters.current);
         Some(arena)
     }
 
@@ -245,7 +267,12 @@ impl ArenaLists {
     /// The list for an arena of which all pools are free.
     fn empty_of(&mut self, arena: &Arena) -> &mut List {
         if arena.dirty() != 0 {
-            &mut self.dirty
+            let [parts, whole] = &mut self.dirty;
+            if arena.kind() == Kind::Whole {
+                whole
+            } else {
+                parts
+            }
         } else {
             &mut self.clean
         }
@@ -259,8 +286,9 @@ impl ArenaLists {
             return None;
         }
         let [_, [small, middle]] = &self.usable;
-        let arena = self
-            .dirty
+        let [parts, whole] = self.dirty;
+        let arena = parts
+            .or(whole)
             .or_else(|| middle.emptiest())
             .or_else(|| small.emptiest())?;
         self.take_dirty(arena)
@@ -351,8 +379,13 @@ mod inspect {
                 }
                 true
             };
-            let mut sound = walk(self.dirty, &|arena| arena.is_empty() && arena.dirty() != 0)
-                && walk(self.clean, &|arena| arena.is_empty() && arena.dirty() == 0);
+            let mut sound = self.dirty.iter().enumerate().all(|(whole, list)| {
+                walk(*list, &|arena| {
+                    arena.is_empty()
+                        && arena.dirty() != 0
+                        && usize::from(arena.kind() == super::Kind::Whole) == whole
+                })
+            }) && walk(self.clean, &|arena| arena.is_empty() && arena.dirty() == 0);
             for (dirty, kinds) in self.usable.iter().enumerate() {
                 for (kind, by_free) in kinds.iter().enumerate() {
                     for (free, list) in by_free.lists.iter().enumerate() {
