@@ -55,6 +55,12 @@ const SHRINKING_BYTES: usize = 1 << 20;
 /// The capacity of a front while the thread is shrinking.
 const SHORT_FRONT: u32 = 4;
 
+/// So many bytes of blocks larger than these may lie in a heap's fronts when it wants
+/// another pool of such blocks: beyond, they go home first, and may leave it a pool.
+const IDLE_BYTES: usize = 128 << 10;
+/// The classes of these blocks: those whose pools are larger than the smallest.
+const IDLE_FROM: usize = POOL_SIZE / 8;
+
 /// The heap of one thread.
 #[derive(Debug)]
 pub(crate) struct Heap {
@@ -233,6 +239,7 @@ impl Heap {
         let pool = match shared.commons.adopt(class, self.id.get(), mailbox) {
             Some(pool) => pool,
             None => {
+                self.give_back_idle(shared, class);
                 let pool = shared.arenas.take_pool(class)?;
                 pool.set_owner(self.id.get(), mailbox);
                 pool.pool().remote.make_owned();
@@ -241,6 +248,20 @@ impl Heap {
         };
         self.front(class).pools().push(pool);
         Some(pool)
+    }
+
+    /// Empties the fronts of classes of large blocks, if much lies there and a pool for
+    /// such blocks is wanted: a block in a front that no longer moves keeps its pages,
+    /// and no other class can use them.
+    fn give_back_idle(&self, shared: &Shared, wanted: SizeClass) {
+        if wanted.block_size() <= IDLE_FROM {
+            return;
+        }
+        let large = || SizeClass::all().filter(|class| class.block_size() > IDLE_FROM);
+        let idle = |class: SizeClass| self.front(class).len() as usize * class.block_size();
+        if large().map(idle).sum::<usize>() > IDLE_BYTES {
+            large().for_each(|class| self.empty_front(shared, class));
+        }
     }
 
     /// Takes in the full pools that came back with room.
