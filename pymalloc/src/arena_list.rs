@@ -101,6 +101,26 @@ impl ByFree {
         self.occupied.trailing_zeros() as usize
     }
 
+    /// Puts an arena on the list of its number of free pools.
+    fn push(&mut self, arena: &'static Arena) {
+        let free = arena.free_count();
+        if let Some(list) = self.lists.get_mut(free as usize) {
+            push(list, arena);
+            self.occupied |= 1 << free;
+        }
+    }
+
+    /// Takes an arena off that list.
+    fn remove(&mut self, arena: &'static Arena) {
+        let free = arena.free_count();
+        if let Some(list) = self.lists.get_mut(free as usize) {
+            remove(list, arena);
+            if list.is_none() {
+                self.occupied &= !(1 << free);
+            }
+        }
+    }
+
     /// An arena with the most free pools.
     fn emptiest(&self) -> List {
         let most = self.occupied.checked_ilog2()?;
@@ -233,9 +253,7 @@ impl ArenaLists {
     /// Puts an arena on the list where its state wants it (invariant 1).
     fn place(&mut self, arena: &'static Arena) {
         if let Some(by_free) = self.usable_of(arena) {
-            let free = arena.free_count();
-            push(&mut by_free.lists[free as usize], arena);
-            by_free.occupied |= 1 << free;
+            by_free.push(arena);
         } else if arena.is_empty() {
             push(self.empty_of(arena), arena);
         }
@@ -244,12 +262,7 @@ impl ArenaLists {
     /// Takes an arena off that list, before its state changes.
     fn unplace(&mut self, arena: &'static Arena) {
         if let Some(by_free) = self.usable_of(arena) {
-            let free = arena.free_count();
-            let list = &mut by_free.lists[free as usize];
-            remove(list, arena);
-            if list.is_none() {
-                by_free.occupied &= !(1 << free);
-            }
+            by_free.remove(arena);
         } else if arena.is_empty() {
             remove(self.empty_of(arena), arena);
         }
@@ -260,8 +273,9 @@ impl ArenaLists {
         if arena.is_empty() || arena.free_count() == 0 {
             return None;
         }
-        let dirty = usize::from(arena.dirty() != 0);
-        self.usable[dirty].get_mut(arena.kind() as usize)
+        let [clean, dirty] = &mut self.usable;
+        let usable = if arena.dirty() != 0 { dirty } else { clean };
+        usable.get_mut(arena.kind() as usize)
     }
 
     /// The list for an arena of which all pools are free.

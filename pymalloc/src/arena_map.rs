@@ -37,7 +37,9 @@ impl ArenaMap {
         let (word, bit) = place(region.addr());
         // ORDERING: Release publishes the region's header; pairs with `contains`, which
         // may be asked about any address at any time.
-        self.0[word].fetch_or(bit, Release);
+        if let Some(word) = self.0.get(word) {
+            word.fetch_or(bit, Release);
+        }
     }
 
     /// Whether a region starts at the last multiple of `REGION_SIZE`.
@@ -48,7 +50,9 @@ impl ArenaMap {
         }
         let (word, bit) = place(address);
         // ORDERING: Acquire receives the region's header from `insert`.
-        self.0[word].load(Acquire) & bit != 0
+        self.0
+            .get(word)
+            .is_some_and(|word| word.load(Acquire) & bit != 0)
     }
 
     /// Whether the address lies in an arena of ours, in use or not.

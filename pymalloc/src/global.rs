@@ -27,7 +27,8 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
 use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
-use std::sync::OnceLock;
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
 
 use crate::by_address::class_of;
 use crate::fork;
@@ -250,13 +251,30 @@ fn enlist(heap: &Heap) {
 /// The key whose destructor is told of a thread's exit; `None` if the process has no keys
 /// left: then threads are guests.
 fn exit_key() -> Option<libc::pthread_key_t> {
-    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
-    *KEY.get_or_init(|| {
+    /// The key plus [`MADE`]; 0 before the first call, 1 if there was none to be had.
+    static KEY: AtomicUsize = AtomicUsize::new(0);
+    const MADE: usize = 2;
+    // ORDERING: Relaxed, here and below: a key is a number, which stands for itself.
+    let mut known = KEY.load(Relaxed);
+    if known == 0 {
         let mut key = 0;
         // SAFETY: the key's destructor takes what `enlist` stores.
-        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) };
-        (made == 0).then_some(key)
-    })
+        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) } == 0;
+        let new = if made { key as usize + MADE } else { 1 };
+        known = match KEY.compare_exchange(0, new, Relaxed, Relaxed) {
+            Ok(_) => new,
+            Err(others) => {
+                if made {
+                    // SAFETY: just made, told to nobody: another thread was first.
+                    unsafe { libc::pthread_key_delete(key) };
+                }
+                others
+            }
+        };
+    }
+    known
+        .checked_sub(MADE)
+        .map(|key| key as libc::pthread_key_t)
 }
 
 /// Reads the environment, and arranges for forks and for the end, when the program, or the
