@@ -53,6 +53,8 @@ pub(crate) struct ArenaLists {
     /// The newest region, and the first of its arenas that was never made.
     region: Option<Region>,
     unmade: usize,
+    /// Bytes of the arenas made since it was last asked for.
+    pub(crate) growth: usize,
     dirty_bytes: usize,
     used_bytes: usize,
     /// What may be retained besides, learned from what was given back too early.
@@ -136,6 +138,7 @@ impl ArenaLists {
             clean: None,
             region: None,
             unmade: 0,
+            growth: 0,
             dirty_bytes: 0,
             used_bytes: 0,
             retain_more: 0,
@@ -247,6 +250,7 @@ impl ArenaLists {
         // SAFETY: the number is usable, and numbers only go up.
         let arena = unsafe { region.make_arena(self.unmade) };
         self.unmade += 1;
+        self.growth += ARENA_SIZE;
         Some(arena)
     }
 

@@ -57,6 +57,13 @@ impl Arenas {
         self.lock().take_pool(class, &self.map)
     }
 
+    /// The same, and how many bytes the arenas have grown by since this was last asked.
+    pub(crate) fn take_pool_and_growth(&self, class: SizeClass) -> Option<(Held, usize)> {
+        let mut lists = self.lock();
+        let pool = lists.take_pool(class, &self.map)?;
+        Some((pool, core::mem::take(&mut lists.growth)))
+    }
+
     /// Takes back a pool that the caller holds and that is empty; gives memory back
     /// to the system where more is free than may be retained.
     pub(crate) fn release_pool(&self, pool: Held) {

@@ -240,7 +240,8 @@ impl Heap {
             Some(pool) => pool,
             None => {
                 self.give_back_idle(shared, class);
-                let pool = shared.arenas.take_pool(class)?;
+                let (pool, growth) = shared.arenas.take_pool_and_growth(class)?;
+                shared.make_way_for_arenas(growth);
                 pool.set_owner(self.id.get(), mailbox);
                 pool.pool().remote.make_owned();
                 pool
