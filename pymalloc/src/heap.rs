@@ -57,7 +57,7 @@ const SHORT_FRONT: u32 = 4;
 
 /// So many bytes of blocks larger than these may lie in a heap's fronts when it wants
 /// another pool of such blocks: beyond, they go home first, and may leave it a pool.
-const IDLE_BYTES: usize = 128 << 10;
+const IDLE_BYTES: usize = 64 << 10;
 /// The classes of these blocks: those whose pools are larger than the smallest.
 const IDLE_FROM: usize = POOL_SIZE / 8;
 
