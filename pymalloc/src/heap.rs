@@ -52,8 +52,11 @@ const BORROW_LAST: usize = if cfg!(loom) { 1 } else { 2 << 10 };
 /// A thread that gave back this many bytes more than it fetched is shrinking: its
 /// fronts are emptied and kept short, because a block in a front keeps a whole pool.
 const SHRINKING_BYTES: usize = 1 << 20;
-/// The capacity of a front while the thread is shrinking.
+/// The capacity of a front while the thread is shrinking, unless what is freed lies together:
+/// then it doubles with each list that goes home, up to what it is else.
 const SHORT_FRONT: u32 = 4;
+/// A list whose blocks lie together has no more runs than these.
+const FEW_RUNS: u32 = 2;
 
 /// So many bytes of blocks larger than these may lie in a heap's fronts when it wants
 /// another pool of such blocks: beyond, they go home first, and may leave it a pool.
@@ -292,9 +295,15 @@ impl Heap {
             for list in front.close().into_iter().flatten() {
                 self.give_back(shared, class, list);
             }
-        } else if let Some(older) = front.rotate(self.front_capacity(class)) {
-            self.give_back(shared, class, older);
-            self.count_given(shared, older.len as usize * class.block_size());
+        } else {
+            let capacity = self.front_capacity(class);
+            if let Some(older) = front.rotate(capacity) {
+                let runs = self.give_back(shared, class, older);
+                if runs <= FEW_RUNS {
+                    front.lengthen(older.len, class.front_capacity());
+                }
+                self.count_given(shared, older.len as usize * class.block_size());
+            }
         }
         self.note_cached(class);
     }
@@ -312,13 +321,15 @@ impl Heap {
     }
 
     /// Gives a list of free blocks back to their pools, run by run: neighbours in
-    /// the list often lie in one pool.
-    fn give_back(&self, shared: &Shared, class: SizeClass, list: Taken) {
+    /// the list often lie in one pool. How many runs there were.
+    fn give_back(&self, shared: &Shared, class: SizeClass, list: Taken) -> u32 {
+        let mut runs = 0;
         let mut rest = Some(list);
         while let Some(list) = rest {
             let chain;
             // SAFETY: the list's blocks are the thread's.
             (chain, rest) = unsafe { split_run(list, class) };
+            runs += 1;
             // SAFETY: a block of ours, of this class.
             let pool = unsafe { region::pool_of(chain.first.addr(), class) };
             if pool.is_owned_by(self.id.get()) {
@@ -327,6 +338,7 @@ impl Heap {
                 free_remote(shared, pool, chain);
             }
         }
+        runs
     }
 
     /// Frees blocks of a pool of this heap's.
