@@ -53,10 +53,12 @@ pub(crate) struct ArenaLists {
     /// The newest region, and the first of its arenas that was never made.
     region: Option<Region>,
     unmade: usize,
-    /// Bytes of the arenas made since it was last asked for.
-    pub(crate) growth: usize,
+    /// Bytes without memory that were put to use since, each time that was more than ever.
+    growth: usize,
     dirty_bytes: usize,
     used_bytes: usize,
+    /// The most that `used_bytes` ever was.
+    peak_bytes: usize,
     /// What may be retained besides, learned from what was given back too early.
     retain_more: usize,
     /// Bytes that were ever given back, in runs that held a resident pool.
@@ -141,6 +143,7 @@ impl ArenaLists {
             growth: 0,
             dirty_bytes: 0,
             used_bytes: 0,
+            peak_bytes: 0,
             retain_more: 0,
             given_back: 0,
             counters: Counters {
@@ -163,7 +166,22 @@ impl ArenaLists {
         self.dirty_bytes -= resident;
         self.used_bytes += kind.pool_size();
         self.place(arena);
+        if self.used_bytes > self.peak_bytes {
+            self.peak_bytes = self.used_bytes;
+            if resident == 0 {
+                self.growth += kind.pool_size();
+            }
+        }
         Some(pool)
+    }
+
+    /// How much more is in use than ever was, in whole arenas, since this was last asked.
+    /// As much of what lies idle should go: it is not what the heap grows by, so it is of
+    /// the wrong kind.
+    pub(crate) fn take_growth(&mut self) -> usize {
+        let growth = self.growth - self.growth % ARENA_SIZE;
+        self.growth -= growth;
+        growth
     }
 
     /// Takes back an empty pool that the caller holds.
@@ -223,7 +241,7 @@ impl ArenaLists {
         let arena = match self.clean {
             Some(arena) => {
                 remove(&mut self.clean, arena);
-                if self.dirty.iter().all(Option::is_none) {
+                if self.used_bytes + ARENA_SIZE <= self.peak_bytes {
                     self.retain_more += ARENA_SIZE.min(RETAIN_MORE_MAX - self.retain_more);
                 }
                 arena
@@ -250,7 +268,6 @@ impl ArenaLists {
         // SAFETY: the number is usable, and numbers only go up.
         let arena = unsafe { region.make_arena(self.unmade) };
         self.unmade += 1;
-        self.growth += ARENA_SIZE;
         Some(arena)
     }
 
@@ -303,6 +320,11 @@ impl ArenaLists {
         if self.dirty_bytes <= retained {
             return None;
         }
+        self.take_idle()
+    }
+
+    /// An empty arena, or the free pools of the emptiest arena where one is resident.
+    pub(crate) fn take_idle(&mut self) -> Option<Wash> {
         let [_, [small, middle]] = &self.usable;
         let [parts, whole] = self.dirty;
         let arena = parts
