@@ -26,12 +26,6 @@ impl ArenaMap {
         Self([const { AtomicU64::new(0) }; WORDS])
     }
 
-    /// Whether the map has a bit for this address: the kernel hands out larger
-    /// ones only to those who ask for them, which regions do not.
-    pub(crate) fn covers(address: usize) -> bool {
-        cfg!(loom) || address >> ADDRESS_BITS == 0
-    }
-
     /// Enters a region.
     pub(crate) fn insert(&self, region: Region) {
         let (word, bit) = place(region.addr());
@@ -45,10 +39,9 @@ impl ArenaMap {
     /// Whether a region starts at the last multiple of `REGION_SIZE`.
     #[inline]
     pub(crate) fn has_region(&self, address: usize) -> bool {
-        if !Self::covers(address) {
-            return false;
-        }
         let (word, bit) = place(address);
+        // The kernel hands out addresses for which there is no word only to those who ask for
+        // them, which regions do not.
         // ORDERING: Acquire receives the region's header from `insert`.
         self.0
             .get(word)

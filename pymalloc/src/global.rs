@@ -115,6 +115,34 @@ unsafe impl GlobalAlloc for PyMalloc {
     }
 }
 
+/// A block that the calling thread has at hand, of a layout of 1 to 512 bytes; null where
+/// there is none, or the layout is another: then [`GlobalAlloc::alloc`] may still have one.
+///
+/// Takes no lock and calls nothing: for a caller whose own failure path is longer than this.
+///
+/// # Examples
+///
+/// ```
+/// use std::alloc::{GlobalAlloc, Layout};
+/// use pymalloc::PyMalloc;
+///
+/// let layout = Layout::new::<[u64; 5]>();
+/// // SAFETY: the layout is not empty; the blocks are freed with the same layout.
+/// unsafe {
+///     PyMalloc.dealloc(PyMalloc.alloc(layout), layout);
+///     let block = pymalloc::alloc_at_hand(layout);
+///     assert!(!block.is_null());
+///     PyMalloc.dealloc(block, layout);
+/// }
+/// ```
+#[inline]
+pub fn alloc_at_hand(layout: Layout) -> *mut u8 {
+    match SizeClass::of_small(layout) {
+        Some(class) => with_heap(|heap| heap.hand(class).pop().cast()),
+        None => null_mut(),
+    }
+}
+
 #[inline(always)]
 fn alloc_block(class: SizeClass) -> *mut u8 {
     with_heap(|heap| {

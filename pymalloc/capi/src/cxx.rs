@@ -18,7 +18,7 @@ use core::ffi::{CStr, c_void};
 use core::fmt::Write;
 use core::mem::{ManuallyDrop, transmute};
 
-use crate::request::{self, ALIGNMENT, Line, alloc_quietly};
+use crate::request::{self, ALIGNMENT, Line, alloc_quietly, refuse};
 
 type Handler = extern "C-unwind" fn();
 type Thrower = extern "C-unwind" fn() -> !;
@@ -193,9 +193,9 @@ operators_new_nothrow! {
 macro_rules! operators_delete {
     ($($symbol:literal: $name:ident($($type:ty),*) in $spoken:literal;)*) => {$(
         #[unsafe(export_name = $symbol)]
-        unsafe extern "C" fn $name(block: *mut c_void $(, _: $type)*) {
+        unsafe extern "C-unwind" fn $name(block: *mut c_void $(, _: $type)*) {
             // SAFETY: the caller's block.
-            unsafe { request::free(block, $spoken) };
+            unsafe { request::free(block, refuse!($spoken)) };
         }
     )*};
 }
