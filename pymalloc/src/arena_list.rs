@@ -224,7 +224,7 @@ impl ArenaLists {
                 remove(self.empty_of(arena), arena);
                 arena
             }
-            None => self.take_clean(map).or_else(|| {
+            None => self.take_clean(kind, map).or_else(|| {
                 let arena = parts?;
                 remove(self.empty_of(arena), arena);
                 Some(arena)
@@ -237,11 +237,12 @@ impl ArenaLists {
     }
 
     /// An empty arena without memory: one whose memory was given back, or a new one.
-    fn take_clean(&mut self, map: &ArenaMap) -> Option<&'static Arena> {
+    fn take_clean(&mut self, kind: Kind, map: &ArenaMap) -> Option<&'static Arena> {
         let arena = match self.clean {
             Some(arena) => {
                 remove(&mut self.clean, arena);
-                if self.used_bytes + ARENA_SIZE <= self.peak_bytes {
+                // Else the heap grows, and would have to take memory anyhow.
+                if self.used_bytes + kind.pool_size() <= self.peak_bytes {
                     self.retain_more += ARENA_SIZE.min(RETAIN_MORE_MAX - self.retain_more);
                 }
                 arena
