@@ -117,7 +117,9 @@ pub mod fault;
 mod fault;
 
 #[cfg(not(any(loom, miri)))]
-pub use by_address::{ForeignBlock, dealloc_unsized, realloc_unsized};
+pub use by_address::{ForeignBlock, dealloc_unsized, dealloc_unsized_or, realloc_unsized};
+#[cfg(not(any(loom, miri)))]
+pub use global::alloc_at_hand;
 #[cfg(not(loom))]
 pub use global::{PyMalloc, owns, stats, trim, usable_size, verify_heap};
 #[cfg(not(loom))]
