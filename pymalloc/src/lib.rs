@@ -128,7 +128,9 @@ mod fault;
 #[cfg(not(loom))]
 pub use arena_stats::{ArenaStats, PoolStats};
 #[cfg(not(any(loom, miri)))]
-pub use by_address::{ForeignBlock, dealloc_unsized, realloc_unsized};
+pub use by_address::{ForeignBlock, dealloc_unsized, dealloc_unsized_or, realloc_unsized};
+#[cfg(not(any(loom, miri)))]
+pub use global::alloc_at_hand;
 #[cfg(not(loom))]
 pub use global::{PyMalloc, arenas, owns, stats, trim, usable_size, verify_heap};
 #[cfg(not(loom))]
