@@ -223,7 +223,7 @@ impl<T: ?Sized> Gc<T> {
 
     /// The number of [`Weak`] handles to the object.
     ///
-    /// It stops at 1,048,574; the box of an object with as many is never given
+    /// It stops at 524,286; the box of an object with as many is never given
     /// back. CPython: `weakref.getweakrefcount`.
     ///
     /// ```

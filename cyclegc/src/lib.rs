@@ -120,6 +120,7 @@ mod heap;
 pub mod intern;
 mod lone;
 mod module;
+pub mod objgraph;
 mod pool;
 mod prefetch;
 mod slots;

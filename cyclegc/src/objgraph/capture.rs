@@ -1,0 +1,318 @@
+//! Takes an `ObjectGraph` of this thread's objects.
+
+use std::ptr::NonNull;
+
+use super::builder::{GraphBuilder, NodeInfo};
+use super::graph::{Node, NodeFlags, ObjectGraph};
+use super::handle::Handle;
+use super::hash::AddressHash;
+use super::ids::{self, AddressMap, Numbering};
+use super::stacks::Frame;
+use super::walk::{Held, can_be_traced, is_node, tracked};
+use crate::edge::{EdgeTracer, Sighting};
+use crate::header::{Header, TO_FINALIZE, TRACKED};
+use crate::lone;
+use crate::state;
+
+/// What a snapshot asks besides the objects themselves.
+///
+/// ```
+/// use cyclegc::{Gc, objgraph::{Frame, SnapshotOptions}};
+///
+/// let list = Gc::new(vec![Gc::new(1)]);
+/// let origin = |_address: usize| vec![Frame::at("src/main.rs", 4)];
+/// let graph = SnapshotOptions::new().stacks(&origin).snapshot();
+/// assert_eq!(graph.find(&list).unwrap().stack()[0].line, 4);
+/// ```
+#[derive(Clone, Copy, Default)]
+pub struct SnapshotOptions<'a> {
+    stacks: Option<&'a dyn Fn(usize) -> Vec<Frame>>,
+    asker: Option<(NonNull<Header>, usize)>,
+}
+
+impl<'a> SnapshotOptions<'a> {
+    /// Nothing besides.
+    ///
+    /// ```
+    /// assert!(cyclegc::objgraph::SnapshotOptions::new().snapshot().is_empty());
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks where each object was made: `stack_of` is given the address at which its
+    /// memory starts, and says the calls, innermost first.
+    ///
+    /// For what traces the global allocator. Objects lie in pools, of which that sees
+    /// only the whole; built with `--cfg cyclegc_alone` each has memory of its own.
+    ///
+    /// `stack_of` makes and drops no handles and starts no collection.
+    ///
+    /// ```
+    /// # use cyclegc::objgraph::SnapshotOptions;
+    /// let graph = SnapshotOptions::new().stacks(&|_| Vec::new()).snapshot();
+    /// # let _ = graph;
+    /// ```
+    #[must_use]
+    pub fn stacks(mut self, stack_of: &'a dyn Fn(usize) -> Vec<Frame>) -> Self {
+        self.stacks = Some(stack_of);
+        self
+    }
+
+    /// Does not count `handle` itself among the handles from outside: it is the one
+    /// with which somebody asks. It counts if it lies in an object of the graph.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, objgraph::SnapshotOptions};
+    ///
+    /// let asked = Gc::new(vec![Gc::new(1)]);
+    /// let graph = SnapshotOptions::new().asked_with(&asked).snapshot();
+    /// assert!(!graph.find(&asked).unwrap().is_root());
+    /// ```
+    #[must_use]
+    pub fn asked_with(mut self, handle: &'a impl Handle) -> Self {
+        self.asker = Some((handle.object().cast(), handle.place()));
+        self
+    }
+
+    /// Takes the snapshot; see [`snapshot`].
+    ///
+    /// # Panics
+    ///
+    /// As [`snapshot`].
+    ///
+    /// ```
+    /// assert!(cyclegc::objgraph::SnapshotOptions::new().snapshot().is_empty());
+    /// ```
+    #[must_use]
+    pub fn snapshot(self) -> ObjectGraph {
+        Capture::new(self).run()
+    }
+}
+
+impl std::fmt::Debug for SnapshotOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SnapshotOptions")
+            .field("stacks", &self.stacks.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The graph of this thread's objects as they are now.
+///
+/// Tracked objects, frozen ones too, and all that they refer to. Untracked objects
+/// that only local variables hold are not found, nor are objects that a `&mut` from
+/// [`Gc::get_mut`](crate::Gc::get_mut) may reach. Nothing is collected first, so
+/// garbage that waits for the collector is there: [`collect`](crate::collect) before
+/// to leave it out.
+///
+/// Costs a visit to every object and link, about half a microsecond each, and the
+/// memory of the graph once more while it is made. Objects are not touched, but for a
+/// flag in their headers.
+///
+/// # Panics
+///
+/// If a `trace_edges` that was written by hand does.
+///
+/// ```
+/// use cyclegc::{Gc, objgraph};
+///
+/// let list = Gc::new(vec![Gc::new(1), Gc::new(2)]);
+/// let graph = objgraph::snapshot();
+/// assert_eq!((graph.len(), graph.link_count()), (3, 2));
+/// # drop(list);
+/// ```
+#[must_use]
+pub fn snapshot() -> ObjectGraph {
+    SnapshotOptions::new().snapshot()
+}
+
+/// A snapshot in which the asking handle is not counted, and the object's place in it.
+pub(super) fn snapshot_for(handle: &impl Handle) -> (ObjectGraph, Option<usize>) {
+    let graph = SnapshotOptions::new().asked_with(handle).snapshot();
+    let index = graph.find(handle).map(Node::index);
+    (graph, index)
+}
+
+impl ObjectGraph {
+    /// The node of an object, if the object was there.
+    ///
+    /// Costs a look at all nodes.
+    ///
+    /// ```
+    /// use cyclegc::{Gc, objgraph};
+    ///
+    /// let graph = objgraph::snapshot();
+    /// assert!(graph.find(&Gc::new([Gc::new(1)])).is_none());
+    /// ```
+    #[must_use]
+    pub fn find(&self, handle: &impl Handle) -> Option<Node<'_>> {
+        // SAFETY: a handle keeps its object allocated.
+        let id = unsafe { ids::known(handle.object().cast()) }?;
+        self.by_id(id)
+    }
+}
+
+struct Capture<'a> {
+    options: SnapshotOptions<'a>,
+    builder: GraphBuilder,
+    numbering: Numbering,
+    /// The objects in the order of their nodes.
+    objects: Vec<NonNull<Header>>,
+    places: AddressMap<u32>,
+}
+
+impl<'a> Capture<'a> {
+    fn new(options: SnapshotOptions<'a>) -> Self {
+        let count = crate::tracked_count();
+        Capture {
+            options,
+            builder: GraphBuilder::new(),
+            numbering: Numbering::start(count),
+            objects: Vec::with_capacity(count),
+            places: AddressMap::with_capacity_and_hasher(count, AddressHash),
+        }
+    }
+
+    fn run(mut self) -> ObjectGraph {
+        for object in tracked() {
+            // SAFETY: `tracked` gives live objects.
+            unsafe { self.node(object) };
+        }
+        let mut path = String::new();
+        let mut asker_is_inside = false;
+        let mut next = 0;
+        while let Some(object) = self.objects.get(next).copied() {
+            self.builder.links_of(next);
+            asker_is_inside |= self.links(object, next, &mut path);
+            next += 1;
+        }
+        self.subtract_others(asker_is_inside);
+        self.builder.finish()
+    }
+
+    /// The node of a live object, which is added if it is new.
+    ///
+    /// # Safety
+    ///
+    /// The object is alive.
+    unsafe fn node(&mut self, object: NonNull<Header>) -> usize {
+        if let Some(place) = self.places.get(&object.addr().get()) {
+            return *place as usize;
+        }
+        // SAFETY: the caller's object is allocated.
+        let id = unsafe { self.numbering.number(object) };
+        // SAFETY: the caller's object is alive.
+        let info = unsafe { info(object, self.options.stacks) };
+        let node = self.builder.node(info.id(id));
+        self.objects.push(object);
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "the builder has counted them"
+        )]
+        self.places.insert(object.addr().get(), node as u32);
+        node
+    }
+
+    /// Adds the links of a node. Whether the asking handle is among them.
+    fn links(&mut self, object: NonNull<Header>, node: usize, path: &mut String) -> bool {
+        // SAFETY: nodes are alive, and no handle was dropped since they were added.
+        let header = unsafe { object.as_ref() };
+        if !can_be_traced(header) {
+            self.builder.entry(node).flags |= NodeFlags::HIDES_LINKS;
+            return false;
+        }
+        let asker = self.options.asker.map(|(_, place)| place);
+        let mut asker_is_inside = false;
+        let mut sink = |sighting: Sighting<'_>| match sighting {
+            Sighting::Strong {
+                name,
+                target,
+                place,
+            } => {
+                asker_is_inside |= asker == Some(place);
+                // SAFETY: an edge is a handle, so its target is allocated.
+                if unsafe { is_node(target) } {
+                    // SAFETY: just tested.
+                    let target = unsafe { self.node(target) };
+                    self.builder.link(name, target);
+                }
+            }
+            Sighting::Weak { name, target } => {
+                // SAFETY: the target of a weak sighting is alive.
+                let target = unsafe { self.node(target) };
+                self.builder.weak_link(name, target);
+            }
+            Sighting::Hidden => self.builder.entry(node).flags |= NodeFlags::HIDES_LINKS,
+        };
+        let mut tracer = EdgeTracer::with_path(std::mem::take(path), &mut sink);
+        // SAFETY: the object is alive.
+        let held = unsafe { Held::new(object) };
+        // SAFETY: as above; who reached it through `&` or `tracked` has no `&mut` to it.
+        unsafe { (header.vtable().trace_edges)(object, &mut tracer) };
+        drop(held);
+        let owned_bytes = tracer.owned_bytes();
+        *path = tracer.into_path();
+        self.builder.entry(node).size_bytes += owned_bytes;
+        asker_is_inside
+    }
+
+    /// Takes the handles away that are neither links nor a user's.
+    fn subtract_others(&mut self, asker_is_inside: bool) {
+        if let Some((object, _)) = self.options.asker
+            && !asker_is_inside
+        {
+            self.subtract(object, NodeFlags::empty());
+        }
+        state::with(|state| {
+            for saved in state.garbage.borrow().iter() {
+                self.subtract(saved.header(), NodeFlags::SAVED);
+            }
+        });
+    }
+
+    /// Takes a handle away.
+    fn subtract(&mut self, object: NonNull<Header>, flags: NodeFlags) {
+        if let Some(node) = self.places.get(&object.addr().get()) {
+            let entry = self.builder.entry(*node as usize);
+            entry.ref_count = entry.ref_count.saturating_sub(1);
+            entry.outside_count = entry.ref_count;
+            entry.flags |= flags;
+        }
+    }
+}
+
+/// What is known of an object without its edges.
+///
+/// # Safety
+///
+/// The object is alive.
+unsafe fn info(
+    object: NonNull<Header>,
+    stack_of: Option<&dyn Fn(usize) -> Vec<Frame>>,
+) -> NodeInfo<'static> {
+    // SAFETY: the caller's object is alive.
+    let header = unsafe { object.as_ref() };
+    let vtable = header.vtable();
+    // SAFETY: as above.
+    let (block, prefix_bytes) = unsafe { (vtable.layout)(object) };
+    let has_finalizer = (vtable.has_finalizer)();
+    let mut info = NodeInfo::new((vtable.type_name)(), block.size())
+        .ref_count(header.count())
+        .address(object.addr().get())
+        .has_finalizer(has_finalizer);
+    if header.has(TRACKED) {
+        // SAFETY: just tested.
+        let generation = state::with(|state| unsafe { state.generation_of(object) });
+        info = info.generation_index(generation);
+    }
+    if has_finalizer && !header.has(TO_FINALIZE) {
+        info.flags |= NodeFlags::FINALIZED;
+    }
+    if let Some(stack_of) = stack_of {
+        let start = lone::memory_start(header, block, prefix_bytes);
+        info = info.stack(stack_of(start));
+    }
+    info
+}
