@@ -39,7 +39,7 @@ pub struct Step {
     pub outside_count: usize,
     /// Where in it the handle to the next one is; `None` for the last.
     pub link: Option<String>,
-    pub(super) node: usize,
+    pub(super) has_finalizer: bool,
 }
 
 /// Which way links are followed.
@@ -62,7 +62,7 @@ impl Chain {
             type_name: node.short_type_name(),
             outside_count: node.outside_count(),
             link: link.map(Link::name),
-            node: node.index(),
+            has_finalizer: node.has_finalizer(),
         });
     }
 

@@ -75,7 +75,7 @@ impl ObjectGraph {
 
 /// Where the ways from outside begin: objects that are held from there, and what of the
 /// garbage nothing else leads to. All nodes are reached from them.
-fn roots(graph: &ObjectGraph) -> Vec<u32> {
+pub(super) fn roots(graph: &ObjectGraph) -> Vec<u32> {
     let reached = graph.reached_from_outside();
     #[allow(clippy::cast_possible_truncation, reason = "the builder has counted")]
     let mut roots: Vec<u32> = (0..graph.len() as u32)

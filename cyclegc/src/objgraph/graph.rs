@@ -484,6 +484,11 @@ impl<'g> Link<'g> {
         self.to_string()
     }
 
+    /// Equal for equal names.
+    pub(super) fn name_key(self) -> (u32, u32) {
+        self.graph.link_names[self.link].key()
+    }
+
     pub(super) fn name_parts(self) -> (&'g str, Option<u32>) {
         self.graph.names.parts(self.graph.link_names[self.link])
     }

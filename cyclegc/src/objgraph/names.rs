@@ -14,6 +14,11 @@ pub(super) struct Name {
 }
 
 impl Name {
+    /// Equal for equal names.
+    pub(super) fn key(self) -> (u32, u32) {
+        (self.text, self.index)
+    }
+
     /// The name with any index, if it has one.
     pub(super) fn shape(self) -> (u32, bool) {
         (self.text, self.index != NO_INDEX)
@@ -126,7 +131,7 @@ pub fn short_type_name(name: &str) -> String {
             ':' if characters.peek() == Some(&':') => {
                 characters.next();
                 // `<T as Trait>::Item` keeps what is before.
-                if short[segment..].ends_with('>') {
+                if short.ends_with('>') {
                     short.push_str("::");
                 } else {
                     short.truncate(segment);

@@ -43,7 +43,7 @@ impl ObjectGraph {
 /// let list = Gc::new(vec![Gc::new(1), Gc::new(2)]);
 /// let stats = objgraph::typestats();
 /// assert_eq!(stats.most_common(1)[0].name, "i32");
-/// assert_eq!(stats.top(1).to_string(), "i32  2  40 B\n");
+/// assert_eq!(stats.top(1).to_string(), "i32  2  48 B\n");
 /// # drop(list);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
