@@ -12,6 +12,7 @@ mod cycles;
 mod dominators;
 mod dot;
 mod drawing;
+mod explorer;
 mod graph;
 mod growth;
 mod handle;
@@ -22,6 +23,7 @@ mod json;
 mod layout;
 mod names;
 mod origin;
+mod output;
 mod reach;
 mod referrers;
 mod sizes;
@@ -44,6 +46,7 @@ pub use collector_log::{CollectorLog, Pause};
 pub use cycles::{CycleGroup, CycleReport, CycleStep, cycles};
 pub use dominators::Dominators;
 pub use drawing::{DrawOptions, Drawing, show_backrefs, show_chain, show_refs};
+pub use explorer::Explorer;
 pub use graph::{Link, Node, ObjectGraph, ObjectId};
 pub use growth::{
     Growth, GrowthRow, GrowthTracker, NewObjects, NewRow, growth, new_objects, show_growth,

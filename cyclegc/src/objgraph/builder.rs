@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::graph::{NodeEntry, NodeFlags, ObjectGraph, ObjectId, TypeEntry};
+use super::hash::FastHash;
 use super::names::{Name, NameTable};
 use super::stacks::{Frame, StackTable};
 use crate::generation::Generation;
@@ -27,7 +28,8 @@ use crate::generation::Generation;
 #[derive(Default)]
 pub struct GraphBuilder {
     types: Vec<TypeEntry>,
-    type_numbers: HashMap<Box<str>, u32>,
+    type_numbers: HashMap<Box<str>, u32, FastHash>,
+    last_type: Option<u32>,
     nodes: Vec<NodeEntry>,
     /// Where the links of a node start and end, in the order given.
     ranges: Vec<(u32, u32)>,
@@ -199,6 +201,18 @@ impl GraphBuilder {
     }
 
     fn type_number(&mut self, name: &str, has_finalizer: bool) -> u32 {
+        // Most often the same again.
+        if let Some(last) = self.last_type
+            && *self.types[last as usize].name == *name
+        {
+            return last;
+        }
+        let number = self.find_type(name, has_finalizer);
+        self.last_type = Some(number);
+        number
+    }
+
+    fn find_type(&mut self, name: &str, has_finalizer: bool) -> u32 {
         if let Some(number) = self.type_numbers.get(name) {
             return *number;
         }

@@ -5,12 +5,11 @@ use std::ptr::NonNull;
 use super::builder::{GraphBuilder, NodeInfo};
 use super::graph::{Node, NodeFlags, ObjectGraph};
 use super::handle::Handle;
-use super::hash::AddressHash;
 use super::ids::{self, AddressMap, Numbering};
 use super::stacks::Frame;
 use super::walk::{Held, can_be_traced, is_node, tracked};
 use crate::edge::{EdgeTracer, Sighting};
-use crate::header::{Header, TO_FINALIZE, TRACKED};
+use crate::header::{COLLECTING, Header, TO_FINALIZE, TRACKED, tracked_head};
 use crate::lone;
 use crate::state;
 
@@ -158,9 +157,12 @@ struct Capture<'a> {
     options: SnapshotOptions<'a>,
     builder: GraphBuilder,
     numbering: Numbering,
-    /// The objects in the order of their nodes.
+    /// The objects in the order of their nodes; the heads of tracked ones say which, as
+    /// they do for the collector.
     objects: Vec<NonNull<Header>>,
-    places: AddressMap<u32>,
+    /// The nodes of those without such a head, and of candidates of a collection that
+    /// runs, whose heads are the collector's.
+    others: AddressMap<u32>,
 }
 
 impl<'a> Capture<'a> {
@@ -171,7 +173,7 @@ impl<'a> Capture<'a> {
             builder: GraphBuilder::new(),
             numbering: Numbering::start(count),
             objects: Vec::with_capacity(count),
-            places: AddressMap::with_capacity_and_hasher(count, AddressHash),
+            others: AddressMap::default(),
         }
     }
 
@@ -192,18 +194,39 @@ impl<'a> Capture<'a> {
         self.builder.finish()
     }
 
-    /// The node of a live object, which is added if it is new.
+    /// The node of an object, if it has one.
     ///
     /// # Safety
     ///
-    /// The object is alive.
-    unsafe fn node(&mut self, object: NonNull<Header>) -> usize {
-        if let Some(place) = self.places.get(&object.addr().get()) {
-            return *place as usize;
-        }
+    /// The object is allocated.
+    unsafe fn known_node(&self, object: NonNull<Header>) -> Option<usize> {
         // SAFETY: the caller's object is allocated.
+        if !has_head(unsafe { object.as_ref() }) {
+            let node = self.others.get(&object.addr().get())?;
+            return Some(*node as usize);
+        }
+        // SAFETY: just tested.
+        let node = unsafe { tracked_head(object) }.index.get() as usize;
+        // Another snapshot or a collection may have left any number there.
+        (self.objects.get(node) == Some(&object)).then_some(node)
+    }
+
+    /// The node of an object, which is added if it is new. `None` if the object is dead,
+    /// or the collector's own.
+    ///
+    /// # Safety
+    ///
+    /// The object is allocated, and its value alive unless the header says otherwise.
+    unsafe fn node(&mut self, object: NonNull<Header>) -> Option<usize> {
+        // SAFETY: the caller's object is allocated.
+        let known = unsafe { self.known_node(object) };
+        // SAFETY: the caller's object is allocated.
+        if known.is_some() || !unsafe { is_node(object) } {
+            return known;
+        }
+        // SAFETY: the caller's object is allocated, and it is new.
         let id = unsafe { self.numbering.number(object) };
-        // SAFETY: the caller's object is alive.
+        // SAFETY: the object is alive: just tested.
         let info = unsafe { info(object, self.options.stacks) };
         let node = self.builder.node(info.id(id));
         self.objects.push(object);
@@ -211,8 +234,15 @@ impl<'a> Capture<'a> {
             clippy::cast_possible_truncation,
             reason = "the builder has counted them"
         )]
-        self.places.insert(object.addr().get(), node as u32);
-        node
+        let index = node as u32;
+        // SAFETY: the caller's object is allocated.
+        if has_head(unsafe { object.as_ref() }) {
+            // SAFETY: just tested.
+            unsafe { tracked_head(object) }.index.set(index);
+        } else {
+            self.others.insert(object.addr().get(), index);
+        }
+        Some(node)
     }
 
     /// Adds the links of a node. Whether the asking handle is among them.
@@ -233,16 +263,15 @@ impl<'a> Capture<'a> {
             } => {
                 asker_is_inside |= asker == Some(place);
                 // SAFETY: an edge is a handle, so its target is allocated.
-                if unsafe { is_node(target) } {
-                    // SAFETY: just tested.
-                    let target = unsafe { self.node(target) };
+                if let Some(target) = unsafe { self.node(target) } {
                     self.builder.link(name, target);
                 }
             }
             Sighting::Weak { name, target } => {
                 // SAFETY: the target of a weak sighting is alive.
-                let target = unsafe { self.node(target) };
-                self.builder.weak_link(name, target);
+                if let Some(target) = unsafe { self.node(target) } {
+                    self.builder.weak_link(name, target);
+                }
             }
             Sighting::Hidden => self.builder.entry(node).flags |= NodeFlags::HIDES_LINKS,
         };
@@ -274,13 +303,19 @@ impl<'a> Capture<'a> {
 
     /// Takes a handle away.
     fn subtract(&mut self, object: NonNull<Header>, flags: NodeFlags) {
-        if let Some(node) = self.places.get(&object.addr().get()) {
-            let entry = self.builder.entry(*node as usize);
+        // SAFETY: who calls has a handle to the object.
+        if let Some(node) = unsafe { self.known_node(object) } {
+            let entry = self.builder.entry(node);
             entry.ref_count = entry.ref_count.saturating_sub(1);
             entry.outside_count = entry.ref_count;
             entry.flags |= flags;
         }
     }
+}
+
+/// Whether the object has a head that nobody is using.
+fn has_head(header: &Header) -> bool {
+    header.has(TRACKED) && !header.has(COLLECTING)
 }
 
 /// What is known of an object without its edges.

@@ -18,17 +18,19 @@ use std::path::Path;
 
 use super::dominators::roots;
 use super::graph::{Link, ObjectGraph};
+use super::hash::FastHash;
 use super::json::quoted;
 use super::names::short_type_name;
+use super::output::Output;
 
 const META: &str = r#"{"node_fields":["type","name","id","self_size","edge_count","trace_node_id","detachedness"],"node_types":[["hidden","array","string","object","code","closure","regexp","number","native","synthetic","concatenated string","sliced string","symbol","bigint","object shape"],"string","number","number","number","number","number"],"edge_fields":["type","name_or_index","to_node"],"edge_types":[["context","element","property","internal","hidden","shortcut","weak"],"string_or_number","node"],"trace_function_info_fields":["function_id","name","script_name","script_id","line","column"],"trace_node_fields":["id","function_info_index","count","size","children"],"sample_fields":["timestamp_us","last_assigned_id"],"location_fields":["object_index","script_id","line","column"]}"#;
 
-const NODE_FIELDS: usize = 7;
-const OBJECT: u32 = 3;
-const SYNTHETIC: u32 = 9;
-const ELEMENT: u32 = 1;
-const PROPERTY: u32 = 2;
-const WEAK: u32 = 6;
+const NODE_FIELDS: u64 = 7;
+const OBJECT: u64 = 3;
+const SYNTHETIC: u64 = 9;
+const ELEMENT: u64 = 1;
+const PROPERTY: u64 = 2;
+const WEAK: u64 = 6;
 
 impl ObjectGraph {
     /// Writes the graph for Chrome's DevTools: *Memory*, *Load profile*. Visual Studio
@@ -86,11 +88,11 @@ struct Group {
 
 struct Writer<'g, W> {
     graph: &'g ObjectGraph,
-    out: &'g mut W,
+    out: Output<'g, W>,
     groups: Vec<Group>,
     strings: Vec<String>,
     /// Numbers of the strings that link names are.
-    link_strings: HashMap<(u32, u32), u32>,
+    link_strings: HashMap<(u32, u32), u64, FastHash>,
 }
 
 impl<'g, W: Write> Writer<'g, W> {
@@ -114,10 +116,10 @@ impl<'g, W: Write> Writer<'g, W> {
         let types = graph.types.iter().map(|entry| short_type_name(&entry.name));
         Writer {
             graph,
-            out,
+            out: Output::new(out),
             groups,
             strings: types.collect(),
-            link_strings: HashMap::new(),
+            link_strings: HashMap::default(),
         }
     }
 
@@ -128,108 +130,98 @@ impl<'g, W: Write> Writer<'g, W> {
             count => count + 1,
         };
         let memberships: usize = self.groups.iter().map(|group| group.members.len()).sum();
-        write!(
-            self.out,
+        self.out.format(format_args!(
             "{{\"snapshot\":{{\"meta\":{META},\"node_count\":{},\"edge_count\":{},\
              \"trace_function_count\":{function_count}}},\n\"nodes\":[",
             self.graph.len() + self.groups.len() + 1,
             self.graph.link_count() + self.groups.len() + memberships,
-        )?;
+        ))?;
         self.write_nodes()?;
-        write!(self.out, "],\n\"edges\":[")?;
+        self.out.text("],\n\"edges\":[")?;
         self.write_edges()?;
-        write!(self.out, "],\n\"trace_function_infos\":[")?;
+        self.out.text("],\n\"trace_function_infos\":[")?;
         if function_count > 0 {
             self.write_functions()?;
         }
-        write!(self.out, "],\n\"trace_tree\":[")?;
+        self.out.text("],\n\"trace_tree\":[")?;
         if function_count > 0 {
             self.write_calls()?;
         }
-        write!(
-            self.out,
-            "],\n\"samples\":[],\n\"locations\":[],\n\"strings\":["
-        )?;
+        self.out
+            .text("],\n\"samples\":[],\n\"locations\":[],\n\"strings\":[")?;
         for (index, string) in self.strings.iter().enumerate() {
             let comma = if index == 0 { "" } else { ",\n" };
-            write!(self.out, "{comma}{}", quoted(string))?;
+            self.out.format(format_args!("{comma}{}", quoted(string)))?;
         }
-        writeln!(self.out, "]}}")
+        self.out.text("]}\n")?;
+        self.out.finish()
     }
 
-    fn string(&mut self, text: &str) -> usize {
+    fn string(&mut self, text: &str) -> u64 {
         self.strings.push(text.to_owned());
-        self.strings.len() - 1
+        self.strings.len() as u64 - 1
     }
 
     fn write_nodes(&mut self) -> io::Result<()> {
         let root_name = self.string("");
-        write!(
-            self.out,
-            "{SYNTHETIC},{root_name},1,0,{},0,0",
-            self.groups.len()
-        )?;
-        let groups: Vec<_> = self
-            .groups
-            .iter()
-            .map(|g| (g.name, g.members.len()))
-            .collect();
-        for (index, (name, count)) in groups.into_iter().enumerate() {
-            let name = self.string(name);
+        let group_count = self.groups.len() as u64;
+        self.out
+            .numbers([SYNTHETIC, root_name, 1, 0, group_count, 0, 0])?;
+        for index in 0..self.groups.len() {
+            let name = self.string(self.groups[index].name);
+            let count = self.groups[index].members.len() as u64;
             // Even, so that no object has it.
-            let id = 2 * (index + 1);
-            write!(self.out, "\n,{SYNTHETIC},{name},{id},0,{count},0,0")?;
+            let id = 2 * (index as u64 + 1);
+            self.out.text("\n,")?;
+            self.out.numbers([SYNTHETIC, name, id, 0, count, 0, 0])?;
         }
         for node in self.graph.nodes() {
             let entry = node.entry();
+            let name = u64::from(entry.type_number);
             let id = 2 * u64::from(entry.id.number()) + 1;
-            let size = u32::try_from(entry.size_bytes).unwrap_or(u32::MAX);
-            let stack = match entry.stack {
+            let size = (entry.size_bytes as u64).min(u64::from(u32::MAX));
+            let link_count = node.links().len() as u64;
+            let call = match entry.stack {
                 0 => 0,
-                call => call + 1,
+                call => u64::from(call) + 1,
             };
-            write!(
-                self.out,
-                "\n,{OBJECT},{},{id},{size},{},{stack},0",
-                entry.type_number,
-                node.links().len(),
-            )?;
+            self.out.text("\n,")?;
+            self.out
+                .numbers([OBJECT, name, id, size, link_count, call, 0])?;
         }
         Ok(())
     }
 
     fn write_edges(&mut self) -> io::Result<()> {
-        let mut comma = "";
-        let first_object = self.groups.len() + 1;
-        for index in 0..self.groups.len() {
-            write!(
-                self.out,
-                "{comma}{ELEMENT},{index},{}",
-                (index + 1) * NODE_FIELDS
-            )?;
-            comma = "\n,";
+        let first_object = self.groups.len() as u64 + 1;
+        for index in 0..first_object - 1 {
+            self.out.text(if index == 0 { "" } else { "\n," })?;
+            self.out
+                .numbers([ELEMENT, index, (index + 1) * NODE_FIELDS])?;
         }
         for group in &self.groups {
             for (index, member) in group.members.iter().enumerate() {
-                let target = (first_object + *member as usize) * NODE_FIELDS;
-                write!(self.out, "\n,{ELEMENT},{index},{target}")?;
+                let target = (first_object + u64::from(*member)) * NODE_FIELDS;
+                self.out.text("\n,")?;
+                self.out.numbers([ELEMENT, index as u64, target])?;
             }
         }
         for node in self.graph.nodes() {
             for link in node.links() {
                 let (kind, name) = self.edge_name(link);
-                let target = (first_object + link.target().index()) * NODE_FIELDS;
-                write!(self.out, "\n,{kind},{name},{target}")?;
+                let target = (first_object + link.target().index() as u64) * NODE_FIELDS;
+                self.out.text("\n,")?;
+                self.out.numbers([kind, name, target])?;
             }
         }
         Ok(())
     }
 
     /// Kind, and index or number of the string.
-    fn edge_name(&mut self, link: Link<'_>) -> (u32, u32) {
+    fn edge_name(&mut self, link: Link<'_>) -> (u64, u64) {
         let (text, index) = link.name_parts();
         if let ("", Some(index), false) = (text, index, link.is_weak()) {
-            return (ELEMENT, index);
+            return (ELEMENT, u64::from(index));
         }
         let kind = if link.is_weak() { WEAK } else { PROPERTY };
         let strings = &mut self.strings;
@@ -237,37 +229,33 @@ impl<'g, W: Write> Writer<'g, W> {
             let name = link.name();
             // DevTools writes the dot itself.
             strings.push(name.strip_prefix('.').unwrap_or(&name).to_owned());
-            u32::try_from(strings.len() - 1).unwrap_or(u32::MAX)
+            strings.len() as u64 - 1
         });
         (kind, string)
     }
 
     fn write_functions(&mut self) -> io::Result<()> {
         let frames = self.graph.stacks.all_frames();
-        let root_name = self.string("(root)");
-        let no_file = self.string("");
-        write!(self.out, "0,{root_name},{no_file},0,-1,-1")?;
+        let (root_name, no_file) = (self.string("(root)"), self.string(""));
+        self.out.numbers([0, root_name, no_file, 0, 0, 0])?;
         let mut scripts = HashMap::new();
         for (index, frame) in frames.iter().enumerate() {
             let name = match frame.function.as_str() {
                 "" => self.string("(function)"),
                 name => self.string(name),
             };
-            let count = scripts.len() + 1;
-            let (script, file) = *scripts
-                .entry(frame.file.as_str())
-                .or_insert_with(|| (count, self.strings.len()));
-            if file == self.strings.len() {
-                self.string(&frame.file);
-            }
+            let next = scripts.len() as u64 + 1;
+            let file = frame.file.as_str();
+            let (script, file) = match scripts.get(file) {
+                Some(known) => *known,
+                None => *scripts.entry(file).or_insert((next, self.string(file))),
+            };
             // From 0 there.
-            let line = frame.line.saturating_sub(1);
-            let column = frame.column.saturating_sub(1);
-            write!(
-                self.out,
-                "\n,{},{name},{file},{script},{line},{column}",
-                index + 1
-            )?;
+            let line = u64::from(frame.line.saturating_sub(1));
+            let column = u64::from(frame.column.saturating_sub(1));
+            self.out.text("\n,")?;
+            self.out
+                .numbers([index as u64 + 1, name, file, script, line, column])?;
         }
         Ok(())
     }
@@ -275,17 +263,17 @@ impl<'g, W: Write> Writer<'g, W> {
     /// The calls, each in its caller's list, with the objects they made.
     fn write_calls(&mut self) -> io::Result<()> {
         let calls = self.graph.stacks.all_calls();
-        let mut sums = vec![(0_usize, 0_usize); calls.len() + 1];
+        let mut sums = vec![(0_u64, 0_u64); calls.len() + 1];
         for node in &self.graph.nodes {
             let sum = &mut sums[node.stack as usize];
             sum.0 += 1;
-            sum.1 += node.size_bytes;
+            sum.1 += node.size_bytes as u64;
         }
         let mut callees = vec![Vec::new(); calls.len() + 1];
         for (index, (_, caller)) in calls.iter().enumerate() {
             callees[*caller as usize].push(index + 1);
         }
-        write!(self.out, "1,0,0,0,[")?;
+        self.out.text("1,0,0,0,[")?;
         // Calls to write, and 0 for the end of a list.
         let mut waiting = Vec::new();
         let push = |waiting: &mut Vec<usize>, call: usize| {
@@ -296,13 +284,15 @@ impl<'g, W: Write> Writer<'g, W> {
         let mut comma = "";
         while let Some(call) = waiting.pop() {
             if call == 0 {
-                write!(self.out, "]")?;
+                self.out.text("]")?;
                 comma = ",";
                 continue;
             }
             let (count, size) = sums[call];
-            let frame = calls[call - 1].0 + 1;
-            write!(self.out, "{comma}{},{frame},{count},{size},[", call + 1)?;
+            let frame = u64::from(calls[call - 1].0) + 1;
+            self.out.text(comma)?;
+            self.out.numbers([call as u64 + 1, frame, count, size])?;
+            self.out.text(",[")?;
             comma = "";
             push(&mut waiting, call);
         }

@@ -14,11 +14,11 @@ use std::collections::HashMap;
 use std::ptr::NonNull;
 
 use super::graph::ObjectId;
-use super::hash::AddressHash;
+use super::hash::FastHash;
 use crate::header::{Header, NUMBERED};
 
 /// From an object's address to something.
-pub(super) type AddressMap<V> = HashMap<usize, V, AddressHash>;
+pub(super) type AddressMap<V> = HashMap<usize, V, FastHash>;
 
 struct Table {
     numbers: AddressMap<u32>,
@@ -29,7 +29,7 @@ impl Table {
     /// No numbers yet; `next` is the first.
     const fn from(next: u32) -> Self {
         Table {
-            numbers: AddressMap::with_hasher(AddressHash),
+            numbers: AddressMap::with_hasher(FastHash),
             next,
         }
     }
@@ -70,10 +70,11 @@ pub(super) fn next() -> ObjectId {
 /// Gives numbers to the objects of one snapshot.
 pub(super) struct Numbering {
     before: Table,
-    now: AddressMap<u32>,
+    now: Vec<(usize, u32)>,
 }
 
 impl Numbering {
+    /// For about so many objects.
     pub(super) fn start(count: usize) -> Self {
         let before = TABLE.try_with(|table| {
             let mut table = table.borrow_mut();
@@ -82,7 +83,7 @@ impl Numbering {
         });
         Numbering {
             before: before.unwrap_or(Table::from(1)),
-            now: AddressMap::with_capacity_and_hasher(count, AddressHash),
+            now: Vec::with_capacity(count),
         }
     }
 
@@ -90,31 +91,32 @@ impl Numbering {
     ///
     /// # Safety
     ///
-    /// The object is allocated.
+    /// The object is allocated, and was not numbered by this before.
     pub(super) unsafe fn number(&mut self, object: NonNull<Header>) -> ObjectId {
         // SAFETY: the caller's object is allocated.
         let header = unsafe { object.as_ref() };
         let address = object.addr().get();
-        let known = self.before.numbers.get(&address);
-        let number = match known.filter(|_| header.has(NUMBERED)) {
-            Some(number) => *number,
-            None => {
-                header.set(NUMBERED);
-                let number = self.before.next;
-                self.before.next = number.checked_add(1).unwrap_or(1);
-                number
-            }
+        let known = if header.has(NUMBERED) {
+            self.before.numbers.get(&address).copied()
+        } else {
+            None
         };
-        // INVARIANT: 1.
-        self.now.insert(address, number);
+        let number = known.unwrap_or_else(|| {
+            header.set(NUMBERED);
+            let number = self.before.next;
+            self.before.next = number.checked_add(1).unwrap_or(1);
+            number
+        });
+        self.now.push((address, number));
         ObjectId(number)
     }
 }
 
 impl Drop for Numbering {
     fn drop(&mut self) {
+        // INVARIANT: 1.
         let table = Table {
-            numbers: std::mem::take(&mut self.now),
+            numbers: self.now.drain(..).collect(),
             next: self.before.next,
         };
         // At the thread's end there is nobody left to ask.

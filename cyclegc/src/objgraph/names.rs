@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use super::hash::FastHash;
+
 /// The name of a link: a text, and an index if the name ends with one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Name {
@@ -38,7 +40,7 @@ pub(super) struct Names {
 #[derive(Default)]
 pub(super) struct NameTable {
     names: Names,
-    numbers: HashMap<Box<str>, u32>,
+    numbers: HashMap<Box<str>, u32, FastHash>,
 }
 
 impl NameTable {

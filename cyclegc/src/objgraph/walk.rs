@@ -8,7 +8,7 @@ use std::any::TypeId;
 use std::collections::HashSet;
 use std::ptr::NonNull;
 
-use super::hash::AddressHash;
+use super::hash::FastHash;
 use crate::any::AnyGc;
 use crate::header::{DEAD, Header, OPAQUE, TRACKED};
 use crate::module::is_visible;
@@ -75,7 +75,7 @@ pub(super) fn can_be_traced(header: &Header) -> bool {
 
 /// Every live object once; what is untracked comes after an object that refers to it.
 pub(super) fn each_object(mut visit: impl FnMut(NonNull<Header>)) {
-    let mut seen = HashSet::with_hasher(AddressHash);
+    let mut seen = HashSet::with_hasher(FastHash);
     let mut found = Vec::new();
     for object in tracked() {
         visit(object);
