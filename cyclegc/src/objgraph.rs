@@ -13,6 +13,7 @@ mod dominators;
 mod dot;
 mod drawing;
 mod explorer;
+mod explorer_data;
 mod graph;
 mod growth;
 mod handle;

@@ -109,6 +109,8 @@ impl fmt::Display for Chain {
     }
 }
 
+const UNREACHED: (u32, u32) = (u32::MAX, u32::MAX);
+
 /// How far [`find_ref_chain`] and [`find_backref_chain`] look: objgraph's `max_depth`.
 pub const MAX_CHAIN_DEPTH: usize = 20;
 
@@ -236,19 +238,20 @@ impl ObjectGraph {
         max_depth: usize,
         predicate: impl Fn(Node<'_>) -> bool,
     ) -> Option<Vec<Link<'_>>> {
-        let mut came_by = vec![None; self.len()];
+        // Source and number of the link by which each was reached.
+        let mut came_by = vec![UNREACHED; self.len()];
         let mut queue = VecDeque::from([(start.index(), 0)]);
         while let Some((index, depth)) = queue.pop_front() {
             if predicate(self.node(index)) {
-                return Some(self.way_back(start.index(), index, &came_by));
+                return Some(self.way_back(start.index(), index, toward, &came_by));
             }
             if depth == max_depth {
                 continue;
             }
             for (next, link) in self.neighbours(index, toward) {
-                let is_new = next != start.index() && came_by[next].is_none();
+                let is_new = next != start.index() && came_by[next] == UNREACHED;
                 if is_new && !link.is_weak() {
-                    came_by[next] = Some((index, link));
+                    came_by[next] = link.numbers();
                     queue.push_back((next, depth + 1));
                 }
             }
@@ -256,19 +259,23 @@ impl ObjectGraph {
         None
     }
 
-    fn way_back<'g>(
-        &'g self,
+    fn way_back(
+        &self,
         start: usize,
         end: usize,
-        came_by: &[Option<(usize, Link<'g>)>],
-    ) -> Vec<Link<'g>> {
+        toward: Toward,
+        came_by: &[(u32, u32)],
+    ) -> Vec<Link<'_>> {
         let mut way = Vec::new();
         let mut here = end;
-        while here != start
-            && let Some((before, link)) = came_by[here]
-        {
+        while here != start {
+            let (source, link) = came_by[here];
+            let link = self.link(source as usize, link as usize);
             way.push(link);
-            here = before;
+            here = match toward {
+                Toward::Refs => link.source().index(),
+                Toward::Backrefs => link.target().index(),
+            };
         }
         way
     }

@@ -292,6 +292,12 @@ impl<'g> Dominators<'g> {
         self.children(node.index())
     }
 
+    /// The number of objects whose immediate dominator this is.
+    #[must_use]
+    pub fn dominated_count(&self, node: Node<'_>) -> usize {
+        (self.starts[node.index() + 1] - self.starts[node.index()]) as usize
+    }
+
     /// The objects that no other dominates, largest first.
     #[must_use]
     pub fn top(&self) -> Vec<Node<'g>> {

@@ -484,6 +484,15 @@ impl<'g> Link<'g> {
         self.to_string()
     }
 
+    /// Its source and its own number.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the builder has counted both"
+    )]
+    pub(super) fn numbers(self) -> (u32, u32) {
+        (self.source as u32, self.link as u32)
+    }
+
     /// Equal for equal names.
     pub(super) fn name_key(self) -> (u32, u32) {
         self.graph.link_names[self.link].key()

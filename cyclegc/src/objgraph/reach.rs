@@ -1,6 +1,8 @@
 //! Which objects handles from outside reach.
 
-use super::graph::ObjectGraph;
+use std::collections::VecDeque;
+
+use super::graph::{Link, Node, ObjectGraph};
 
 impl ObjectGraph {
     /// Whether each node is reached from outside; the others are garbage, saved or
@@ -18,5 +20,23 @@ impl ObjectGraph {
             }
         }
         reached
+    }
+
+    /// The link by which each node is reached first from outside, breadth first; `None` for
+    /// roots and garbage.
+    pub(super) fn first_links(&self) -> Vec<Option<Link<'_>>> {
+        let mut first = vec![None; self.len()];
+        let roots = self.nodes().filter(|node| node.is_root());
+        let mut queue: VecDeque<usize> = roots.map(Node::index).collect();
+        while let Some(node) = queue.pop_front() {
+            for link in self.node(node).links().filter(|link| !link.is_weak()) {
+                let target = link.target();
+                if !target.is_root() && first[target.index()].is_none() {
+                    first[target.index()] = Some(link);
+                    queue.push_back(target.index());
+                }
+            }
+        }
+        first
     }
 }
