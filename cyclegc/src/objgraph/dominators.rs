@@ -10,7 +10,7 @@
 //!                                   b c d      d goes with neither b nor c alone
 //! ```
 //!
-//! Garbage hangs under the same root: first the objects of it that no other garbage
+//! Garbage holds what it refers to until it is collected. It hangs under the same root: first the objects of it that no other garbage
 //! refers to, then one of each cycle that nothing else leads to.
 //!
 //! Semi-NCA (Georgiadis 2005), a simplification of Lengauer and Tarjan's that is fast on
@@ -21,7 +21,8 @@ use super::graph::{Node, ObjectGraph};
 
 /// The dominator tree of a graph, and the retained sizes.
 ///
-/// Costs 24 bytes an object.
+/// Costs 24 bytes an object. What garbage refers to is not free before the garbage is
+/// collected, so it counts to none of the live objects: collect first.
 ///
 /// ```
 /// use cyclegc::{Gc, objgraph};

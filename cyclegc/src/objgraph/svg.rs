@@ -9,8 +9,8 @@ const BOX_HEIGHT: f64 = 44.0;
 const LAYER_HEIGHT: f64 = 118.0;
 const MARGIN: f64 = 20.0;
 /// Widths of a character of the title and of the line below.
-const TITLE_CHARACTER: f64 = 7.5;
-const DETAIL_CHARACTER: f64 = 6.3;
+const TITLE_CHARACTER: f64 = 8.4;
+const DETAIL_CHARACTER: f64 = 6.6;
 
 const STYLE: &str = "\
 text{font-family:ui-sans-serif,system-ui,'Segoe UI',Helvetica,Arial,sans-serif}\
@@ -306,7 +306,11 @@ impl<'a> Picture<'a> {
         } else {
             (points[0], points[1])
         };
-        let t = if is_low { 0.66 } else { 0.34 };
+        let t = match at(first).max(at(last)) {
+            0..=2 => 0.5,
+            _ if is_low => 0.66,
+            _ => 0.34,
+        };
         let bend = t * t * (3.0 - 2.0 * t);
         (
             start.0 + (end.0 - start.0) * bend,

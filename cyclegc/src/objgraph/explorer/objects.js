@@ -28,7 +28,7 @@ function objectsView(view){
     tr.toggle=toggle;
     return tr}
   function rest(missing,size,depth){
-    return el("tr",{},el("td.name",{style:`padding-left:${26+18*Math.min(depth,30)}px`},el("span.id",{},count(missing)+" smaller objects")),el("td.n",{},bytes(size)),el("td"),el("td"),el("td"))}
+    return el("tr",{},el("td.name",{style:`padding-left:${26+18*Math.min(depth,30)}px`},el("span.id",{},count(missing)+(missing===1?" smaller object":" smaller objects"))),el("td.n",{},bytes(size)),el("td"),el("td"),el("td"))}
   function rows(places,depth,from=0){
     const shown=places.slice(from,from+PAGE).map(place=>row(place,depth));
     if(places.length>from+PAGE){
@@ -59,7 +59,7 @@ function inspect(place){
   const fact=(name,value)=>[el("dt",{},name),el("dd",{},value)];
   const panel=document.getElementById("inspector");
   panel.hidden=false;
-  panel.replaceChildren(
+  panel.replaceChildren(el("div",{},
     el("button.close",{"aria-label":"close",onclick:()=>{panel.hidden=true;dispatchEvent(new Event("resize"))}},"×"),
     el("h2",{style:"padding-right:24px"},typeName(node)," ",el("span.id",{},"#"+node[ID])),
     el("p.note",{style:"overflow-wrap:anywhere"},full),
@@ -70,7 +70,7 @@ function inspect(place){
     el("h3",{},"Why it is alive"),whyAlive(place),
     el("h3",{},"Who refers to it"),tree(place,referrersOf,0,REFERRERS),
     el("h3",{},"What it refers to"),tree(place,referencesOf,1,LINKS),
-    node[STACK].length?[el("h3",{},"Where it was made"),node[STACK].map(frame=>el("div.frame",{},frame))]:null);
+    node[STACK].length?[el("h3",{},"Where it was made"),node[STACK].map(frame=>el("div.frame",{},frame))]:null));
   dispatchEvent(new Event("resize"))}
 function whyAlive(place){
   const node=D.nodes[place];
