@@ -64,12 +64,12 @@ pub struct EdgeTracer<'a> {
 
 /// What an [`EdgeTracer`] comes upon.
 pub(crate) enum Sighting<'a> {
-    /// A handle that keeps `target` alive and lies at the address `place`, 0 if that
-    /// is not known.
+    /// A handle that keeps `target` alive. `handle` is its [`Gc::identity`], 0 if that is
+    /// not known.
     Strong {
         name: &'a str,
         target: NonNull<Header>,
-        place: usize,
+        handle: usize,
     },
     /// A handle that does not. The target is alive.
     Weak {
@@ -275,7 +275,7 @@ impl<'a> EdgeTracer<'a> {
     /// assert_eq!(cyclegc::edges(&Gc::new(vec![Slot("x".into())]))[0].name, "[0]");
     /// ```
     pub fn visit<T: ?Sized>(&mut self, gc: &Gc<T>) {
-        self.strong(gc.header(), std::ptr::from_ref(gc).addr());
+        self.strong(gc.header(), gc.identity());
     }
 
     /// Reports one type-erased handle, as [`visit`](Self::visit) does.
@@ -299,7 +299,7 @@ impl<'a> EdgeTracer<'a> {
     /// assert_eq!(cyclegc::edges(&slots)[0].name, "[0]");
     /// ```
     pub fn visit_any(&mut self, any: &AnyGc) {
-        self.strong(any.header(), std::ptr::from_ref(any).addr());
+        self.strong(any.header(), any.identity());
     }
 
     /// Reports a handle that does not keep its object alive: object graphs draw
@@ -359,12 +359,12 @@ impl<'a> EdgeTracer<'a> {
         self.path.truncate(before);
     }
 
-    fn strong(&mut self, target: NonNull<Header>, place: usize) {
+    fn strong(&mut self, target: NonNull<Header>, handle: usize) {
         let name = &self.path;
         (self.sink)(Sighting::Strong {
             name,
             target,
-            place,
+            handle,
         });
     }
 

@@ -121,6 +121,8 @@ pub mod intern;
 mod lone;
 mod module;
 pub mod objgraph;
+#[cfg(cyclegc_provenance)]
+mod origin;
 mod pool;
 mod prefetch;
 mod slots;

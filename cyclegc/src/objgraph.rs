@@ -23,7 +23,6 @@ mod ids;
 mod json;
 mod layout;
 mod names;
-mod origin;
 mod output;
 mod reach;
 mod referrers;

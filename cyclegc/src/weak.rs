@@ -153,6 +153,7 @@ impl<T: ?Sized> Weak<T> {
     /// assert_eq!(weak.upgrade(), None);
     /// ```
     #[must_use]
+    #[cfg_attr(cyclegc_provenance, track_caller)]
     pub fn upgrade(&self) -> Option<Gc<T>> {
         self.alive()?.increment();
         Some(Gc::from_box(self.object))

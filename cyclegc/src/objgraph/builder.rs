@@ -40,6 +40,7 @@ pub struct GraphBuilder {
     weak: Vec<bool>,
     names: NameTable,
     stacks: StackTable,
+    origins: HashMap<usize, Vec<String>>,
 }
 
 /// What [`GraphBuilder::node`] is told of an object.
@@ -292,6 +293,19 @@ impl GraphBuilder {
         self.ranges[source].1 = u32::try_from(self.targets.len()).expect("fewer than 2^32 links");
     }
 
+    /// Says where a handle from outside to a node was made.
+    ///
+    /// ```
+    /// # use cyclegc::objgraph::{GraphBuilder, NodeInfo};
+    /// let mut builder = GraphBuilder::new();
+    /// let node = builder.node(NodeInfo::new("Window", 64).ref_count(1));
+    /// builder.origin(node, "src/main.rs:3".to_owned());
+    /// assert_eq!(builder.finish().node(node).origins(), ["src/main.rs:3"]);
+    /// ```
+    pub fn origin(&mut self, node: usize, place: String) {
+        self.origins.entry(node).or_default().push(place);
+    }
+
     pub(super) fn entry(&mut self, node: usize) -> &mut NodeEntry {
         &mut self.nodes[node]
     }
@@ -330,6 +344,7 @@ impl GraphBuilder {
             weak: self.weak,
             names: self.names.finish(),
             stacks: self.stacks.finish(),
+            origins: self.origins,
             referrers: OnceLock::new(),
         }
     }

@@ -8,6 +8,8 @@ use super::handle::Handle;
 use super::ids::{self, AddressMap, Numbering};
 use super::stacks::Frame;
 use super::walk::{Held, can_be_traced, is_node, tracked};
+#[cfg(cyclegc_provenance)]
+use crate::any::AnyGc;
 use crate::edge::{EdgeTracer, Sighting};
 use crate::header::{COLLECTING, Header, TO_FINALIZE, TRACKED, tracked_head};
 use crate::lone;
@@ -71,7 +73,7 @@ impl<'a> SnapshotOptions<'a> {
     /// ```
     #[must_use]
     pub fn asked_with(mut self, handle: &'a impl Handle) -> Self {
-        self.asker = Some((handle.object().cast(), handle.place()));
+        self.asker = Some((handle.object().cast(), handle.identity()));
         self
     }
 
@@ -163,6 +165,9 @@ struct Capture<'a> {
     /// The nodes of those without such a head, and of candidates of a collection that
     /// runs, whose heads are the collector's.
     others: AddressMap<u32>,
+    /// Handles that are links.
+    #[cfg(cyclegc_provenance)]
+    inside: std::collections::HashSet<usize>,
 }
 
 impl<'a> Capture<'a> {
@@ -174,6 +179,8 @@ impl<'a> Capture<'a> {
             numbering: Numbering::start(count),
             objects: Vec::with_capacity(count),
             others: AddressMap::default(),
+            #[cfg(cyclegc_provenance)]
+            inside: std::collections::HashSet::new(),
         }
     }
 
@@ -191,7 +198,31 @@ impl<'a> Capture<'a> {
             next += 1;
         }
         self.subtract_others(asker_is_inside);
+        #[cfg(cyclegc_provenance)]
+        self.find_origins();
         self.builder.finish()
+    }
+
+    /// Where the handles from outside were made.
+    #[cfg(cyclegc_provenance)]
+    fn find_origins(&mut self) {
+        let asker = self.options.asker.map(|(_, handle)| handle);
+        state::with(|state| {
+            let garbage = state.garbage.borrow();
+            self.inside.extend(garbage.iter().map(AnyGc::identity));
+        });
+        let nodes: AddressMap<usize> = self
+            .objects
+            .iter()
+            .enumerate()
+            .map(|(node, o)| (o.addr().get(), node))
+            .collect();
+        let is_inside = |handle| asker == Some(handle) || self.inside.contains(&handle);
+        for (address, place) in crate::origin::outside(is_inside) {
+            if let Some(node) = nodes.get(&address) {
+                self.builder.origin(*node, place.to_string());
+            }
+        }
     }
 
     /// The node of an object, if it has one.
@@ -253,15 +284,17 @@ impl<'a> Capture<'a> {
             self.builder.entry(node).flags |= NodeFlags::HIDES_LINKS;
             return false;
         }
-        let asker = self.options.asker.map(|(_, place)| place);
+        let asker = self.options.asker.map(|(_, handle)| handle);
         let mut asker_is_inside = false;
         let mut sink = |sighting: Sighting<'_>| match sighting {
             Sighting::Strong {
                 name,
                 target,
-                place,
+                handle,
             } => {
-                asker_is_inside |= asker == Some(place);
+                asker_is_inside |= asker == Some(handle);
+                #[cfg(cyclegc_provenance)]
+                self.inside.insert(handle);
                 // SAFETY: an edge is a handle, so its target is allocated.
                 if let Some(target) = unsafe { self.node(target) } {
                     self.builder.link(name, target);
@@ -348,6 +381,14 @@ unsafe fn info(
     if let Some(stack_of) = stack_of {
         let start = lone::memory_start(header, block, prefix_bytes);
         info = info.stack(stack_of(start));
+    }
+    #[cfg(cyclegc_provenance)]
+    if info.stack.is_empty()
+        && let Some(place) = crate::origin::place_of(object.addr().get())
+    {
+        let mut frame = Frame::at(place.file(), place.line());
+        frame.column = place.column();
+        info = info.stack(vec![frame]);
     }
     info
 }

@@ -17,6 +17,7 @@
 //!    node `n`'s links are `starts[n]..starts[n + 1]`.
 //! 2. Targets are below the number of nodes.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -54,6 +55,8 @@ pub struct ObjectGraph {
     pub(super) weak: Vec<bool>,
     pub(super) names: Names,
     pub(super) stacks: Stacks,
+    /// Where handles from outside were made, by node.
+    pub(super) origins: HashMap<usize, Vec<String>>,
     pub(super) referrers: OnceLock<Referrers>,
 }
 
@@ -392,6 +395,17 @@ impl<'g> Node<'g> {
         let index = (self.entry().flags & NodeFlags::GENERATION).bits();
         let generation = Generation::try_from(usize::from(index)).ok();
         generation.filter(|_| self.is_tracked())
+    }
+
+    /// Where the handles from outside were made or cloned, oldest first. Known only if the
+    /// program is built with `--cfg cyclegc_provenance`; a handle that a hand-written
+    /// [`Trace`](crate::Trace) reports without a name is listed, too.
+    #[must_use]
+    pub fn origins(self) -> &'g [String] {
+        self.graph
+            .origins
+            .get(&self.index)
+            .map_or(&[], Vec::as_slice)
     }
 
     /// Where it was made, innermost call first; empty if nobody took note. See

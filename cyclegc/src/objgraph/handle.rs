@@ -1,6 +1,6 @@
 //! `Handle`: what one can ask about.
 
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 
 use crate::any::AnyGc;
 use crate::gc::Gc;
@@ -23,22 +23,28 @@ pub trait Handle: sealed::Sealed {
     #[doc(hidden)]
     fn object(&self) -> NonNull<()>;
 
-    /// Where the handle itself is.
+    /// What no other handle has.
     #[doc(hidden)]
-    fn place(&self) -> usize {
-        ptr::from_ref(self).addr()
-    }
+    fn identity(&self) -> usize;
 }
 
 impl<T: ?Sized> Handle for Gc<T> {
     fn object(&self) -> NonNull<()> {
         self.header().cast()
     }
+
+    fn identity(&self) -> usize {
+        self.identity()
+    }
 }
 
 impl Handle for AnyGc {
     fn object(&self) -> NonNull<()> {
         self.header().cast()
+    }
+
+    fn identity(&self) -> usize {
+        self.identity()
     }
 }
 

@@ -80,6 +80,16 @@ impl ObjectGraph {
     }
 }
 
+/// What DevTools calls objects of a type. To it an `Object` is one without a constructor,
+/// which it names by its properties.
+fn constructor(type_name: &str) -> String {
+    match short_type_name(type_name).as_str() {
+        "Object" if type_name == "Object" => "struct Object".to_owned(),
+        "Object" => type_name.to_owned(),
+        short => short.to_owned(),
+    }
+}
+
 /// A node that stands for a reason to be there.
 struct Group {
     name: &'static str,
@@ -113,7 +123,7 @@ impl<'g, W: Write> Writer<'g, W> {
             groups[group].members.push(root);
         }
         groups.retain(|group| !group.members.is_empty());
-        let types = graph.types.iter().map(|entry| short_type_name(&entry.name));
+        let types = graph.types.iter().map(|entry| constructor(&entry.name));
         Writer {
             graph,
             out: Output::new(out),

@@ -6,7 +6,6 @@ use super::capture::snapshot_for;
 use super::chain::{Chain, Toward};
 use super::graph::{Node, ObjectGraph};
 use super::handle::Handle;
-use super::origin;
 
 /// What keeps an object alive: the shortest chain to it from an object that is held
 /// from outside the graph, by a local variable, a static, an `Rc` or a borrowed cell.
@@ -53,11 +52,7 @@ pub fn why_alive(handle: &impl Handle) -> WhyAlive {
     let Some(node) = node else {
         return WhyAlive::default();
     };
-    let mut why = graph.why_alive(graph.node(node));
-    if let Some(first) = why.chain.steps.first() {
-        why.origins = origin::outside_origins(first.id, handle);
-    }
-    why
+    graph.why_alive(graph.node(node))
 }
 
 /// The answer of [`why_alive`].
@@ -122,12 +117,16 @@ impl ObjectGraph {
             way.is_some()
         };
         let is_reachable = is_held(&|node| node.is_root());
+        let chain = self.backref_chain(node, usize::MAX, |node| node.is_root());
+        let holder = chain.steps.first().and_then(|step| self.by_id(step.id));
         WhyAlive {
-            chain: self.backref_chain(node, usize::MAX, |node| node.is_root()),
+            origins: holder
+                .map(|holder| holder.origins().to_vec())
+                .unwrap_or_default(),
+            chain,
             is_reachable,
             is_saved: !is_reachable && is_held(&|node| node.is_saved()),
             hiding_count: self.nodes().filter(|node| node.hides_links()).count(),
-            origins: Vec::new(),
         }
     }
 }
@@ -149,9 +148,9 @@ impl fmt::Display for WhyAlive {
                 writeln!(f, "Besides the handle that asks, only garbage can hold it.")
             };
         }
-        let (plural, count) = match self.outside_count() {
-            1 => ("", "1 handle".to_owned()),
-            count => ("s", format!("{count} handles")),
+        let count = match self.outside_count() {
+            1 => "1 handle".to_owned(),
+            count => format!("{count} handles"),
         };
         if self.chain.steps.len() == 1 {
             writeln!(f, "{name} is held from outside by {count}.")?;
@@ -160,7 +159,7 @@ impl fmt::Display for WhyAlive {
             write!(f, "{}", self.chain)?;
         }
         if !self.origins.is_empty() {
-            writeln!(f, "The handle{plural} from outside came from:")?;
+            writeln!(f, "Handles from outside were made at:")?;
             for origin in &self.origins {
                 writeln!(f, "  {origin}")?;
             }
