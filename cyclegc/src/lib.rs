@@ -81,6 +81,7 @@
 //! | `sys.getrefcount`, `sys.getsizeof` | [`Gc::ref_count`], [`AnyGc::size`], [`deep_size_of`] |
 //! | `__del__`, `weakref.finalize`, `sys.unraisablehook` | [`Finalize`], [`set_unraisable_hook`] |
 //! | `weakref.ref`, `WeakValueDictionary` | [`Weak`], [`WeakValueMap`] |
+//! | objgraph, Pympler, heapy | [`objgraph`] |
 //! | `sys.intern`, small integers | [`intern::Interner`], [`Gc::small_int`] |
 //!
 //! # Features
