@@ -158,7 +158,7 @@ impl ClassTracker {
             }
         }
         let mut names: Vec<(&str, usize)> = last.into_iter().collect();
-        names.sort_by(|a, b| b.1.cmp(&a.1));
+        names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         names.into_iter().map(|(name, _)| name).collect()
     }
 }

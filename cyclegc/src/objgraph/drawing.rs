@@ -1,5 +1,6 @@
 //! Drawings of parts of a graph: what an object refers to, and what refers to it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::{fmt, fs, io};
@@ -11,6 +12,7 @@ use super::handle::Handle;
 use super::{dot, svg};
 
 type NodeTest<'a> = &'a dyn Fn(Node<'_>) -> bool;
+type NodeText<'a> = &'a dyn Fn(Node<'_>) -> Option<String>;
 
 /// How much is drawn, and how: the keyword arguments of objgraph's `show_refs`.
 ///
@@ -38,7 +40,7 @@ pub struct DrawOptions<'a> {
     /// Draws these objects as roots are drawn.
     pub highlight: Option<NodeTest<'a>>,
     /// Writes this below the type.
-    pub extra_info: Option<&'a dyn Fn(Node<'_>) -> Option<String>>,
+    pub extra_info: Option<NodeText<'a>>,
 }
 
 impl Default for DrawOptions<'_> {
@@ -322,8 +324,8 @@ impl ObjectGraph {
         let mut places = HashMap::new();
         let mut queue = VecDeque::new();
         for start in nodes {
-            if !places.contains_key(&start.index()) {
-                places.insert(start.index(), drawing.boxes.len());
+            if let Entry::Vacant(place) = places.entry(start.index()) {
+                place.insert(drawing.boxes.len());
                 queue.push_back(start.index());
                 drawing.boxes.push(shape(*start, options, 0, true));
             }
