@@ -148,6 +148,8 @@ mod ids;
 mod json;
 mod layout;
 mod names;
+mod node;
+mod node_info;
 mod output;
 mod reach;
 mod referrers;
@@ -159,7 +161,7 @@ mod type_stats;
 mod walk;
 mod why_alive;
 
-pub use builder::{GraphBuilder, NodeInfo};
+pub use builder::GraphBuilder;
 pub use capture::{SnapshotOptions, snapshot};
 pub use census::{
     at, at_ids, by_type, by_type_name, count, leaking_objects, most_common_types,
@@ -172,13 +174,15 @@ pub use cycles::{CycleGroup, CycleReport, CycleStep, cycles};
 pub use dominators::Dominators;
 pub use drawing::{DrawOptions, Drawing, show_backrefs, show_chain, show_refs};
 pub use explorer::Explorer;
-pub use graph::{Link, Node, ObjectGraph, ObjectId};
+pub use graph::{ObjectGraph, ObjectId};
 pub use growth::{
     Growth, GrowthRow, GrowthTracker, NewObjects, NewRow, growth, new_objects, show_growth,
 };
 pub use handle::Handle;
 pub use ids::forget_ids;
 pub use names::short_type_name;
+pub use node::{Link, Node};
+pub use node_info::NodeInfo;
 pub use sizes::{Asized, asized};
 pub use stacks::Frame;
 pub use summary::{SummaryDiff, SummaryRow, SummaryTracker};

@@ -2,10 +2,12 @@
 
 use std::ptr::NonNull;
 
-use super::builder::{GraphBuilder, NodeInfo};
-use super::graph::{Node, NodeFlags, ObjectGraph};
+use super::builder::GraphBuilder;
+use super::graph::{NodeFlags, ObjectGraph};
 use super::handle::Handle;
 use super::ids::{self, AddressMap, Numbering};
+use super::node::Node;
+use super::node_info::NodeInfo;
 use super::stacks::Frame;
 use super::walk::{Held, can_be_traced, is_node, tracked};
 #[cfg(cyclegc_provenance)]
@@ -47,8 +49,6 @@ impl<'a> SnapshotOptions<'a> {
     ///
     /// For what traces the global allocator. Objects lie in pools, of which that sees
     /// only the whole; built with `--cfg cyclegc_alone` each has memory of its own.
-    ///
-    /// `stack_of` makes and drops no handles and starts no collection.
     ///
     /// ```
     /// # use cyclegc::objgraph::SnapshotOptions;
@@ -162,6 +162,8 @@ struct Capture<'a> {
     /// The objects in the order of their nodes; the heads of tracked ones say which, as
     /// they do for the collector.
     objects: Vec<NonNull<Header>>,
+    /// Where their memory starts, if somebody is asked about it.
+    memory_starts: Vec<usize>,
     /// The nodes of those without such a head, and of candidates of a collection that
     /// runs, whose heads are the collector's.
     others: AddressMap<u32>,
@@ -178,6 +180,7 @@ impl<'a> Capture<'a> {
             builder: GraphBuilder::new(),
             numbering: Numbering::start(count),
             objects: Vec::with_capacity(count),
+            memory_starts: Vec::new(),
             others: AddressMap::default(),
             #[cfg(cyclegc_provenance)]
             inside: std::collections::HashSet::new(),
@@ -200,7 +203,19 @@ impl<'a> Capture<'a> {
         self.subtract_others(asker_is_inside);
         #[cfg(cyclegc_provenance)]
         self.find_origins();
-        self.builder.finish()
+        let Capture {
+            options,
+            mut builder,
+            memory_starts,
+            ..
+        } = self;
+        // Code of a user may do anything: no object is looked at any more.
+        if let Some(stack_of) = options.stacks {
+            for (node, start) in memory_starts.into_iter().enumerate() {
+                builder.stack(node, &stack_of(start));
+            }
+        }
+        builder.finish()
     }
 
     /// Where the handles from outside were made.
@@ -258,8 +273,12 @@ impl<'a> Capture<'a> {
         // SAFETY: the caller's object is allocated, and it is new.
         let id = unsafe { self.numbering.number(object) };
         // SAFETY: the object is alive: just tested.
-        let info = unsafe { info(object, self.options.stacks) };
+        let info = unsafe { info(object) };
         let node = self.builder.node(info.id(id));
+        if self.options.stacks.is_some() {
+            // SAFETY: the object is alive.
+            self.memory_starts.push(unsafe { memory_start(object) });
+        }
         self.objects.push(object);
         #[allow(
             clippy::cast_possible_truncation,
@@ -346,6 +365,19 @@ impl<'a> Capture<'a> {
     }
 }
 
+/// Where the memory of an object starts, or its block if that lies in a pool.
+///
+/// # Safety
+///
+/// The object is allocated.
+unsafe fn memory_start(object: NonNull<Header>) -> usize {
+    // SAFETY: the caller's object is allocated.
+    let header = unsafe { object.as_ref() };
+    // SAFETY: as above.
+    let (block, prefix_bytes) = unsafe { (header.vtable().layout)(object) };
+    lone::memory_start(header, block, prefix_bytes)
+}
+
 /// Whether the object has a head that nobody is using.
 fn has_head(header: &Header) -> bool {
     header.has(TRACKED) && !header.has(COLLECTING)
@@ -356,15 +388,12 @@ fn has_head(header: &Header) -> bool {
 /// # Safety
 ///
 /// The object is alive.
-unsafe fn info(
-    object: NonNull<Header>,
-    stack_of: Option<&dyn Fn(usize) -> Vec<Frame>>,
-) -> NodeInfo<'static> {
+unsafe fn info(object: NonNull<Header>) -> NodeInfo<'static> {
     // SAFETY: the caller's object is alive.
     let header = unsafe { object.as_ref() };
     let vtable = header.vtable();
     // SAFETY: as above.
-    let (block, prefix_bytes) = unsafe { (vtable.layout)(object) };
+    let (block, _) = unsafe { (vtable.layout)(object) };
     let has_finalizer = (vtable.has_finalizer)();
     let mut info = NodeInfo::new((vtable.type_name)(), block.size())
         .ref_count(header.count())
@@ -378,14 +407,8 @@ unsafe fn info(
     if has_finalizer && !header.has(TO_FINALIZE) {
         info.flags |= NodeFlags::FINALIZED;
     }
-    if let Some(stack_of) = stack_of {
-        let start = lone::memory_start(header, block, prefix_bytes);
-        info = info.stack(stack_of(start));
-    }
     #[cfg(cyclegc_provenance)]
-    if info.stack.is_empty()
-        && let Some(place) = crate::origin::place_of(object.addr().get())
-    {
+    if let Some(place) = crate::origin::place_of(object.addr().get()) {
         let mut frame = Frame::at(place.file(), place.line());
         frame.column = place.column();
         info = info.stack(vec![frame]);

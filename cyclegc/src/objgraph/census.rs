@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use std::ptr::NonNull;
 
 use super::capture::snapshot;
-use super::graph::{Link, Node, ObjectId};
+use super::graph::ObjectId;
+use super::node::{Link, Node};
 use super::type_stats::TypeStats;
 use super::walk::each_object;
 use super::{ids, short_type_name};

@@ -5,8 +5,9 @@ use std::fmt;
 
 use super::capture::snapshot_for;
 use super::census::at_ids;
-use super::graph::{Link, Node, ObjectGraph, ObjectId};
+use super::graph::{ObjectGraph, ObjectId};
 use super::handle::Handle;
+use super::node::{Link, Node};
 use crate::any::AnyGc;
 
 /// A chain of objects, each holding a handle to the next.

@@ -17,7 +17,8 @@
 //! real graphs; all of it with stacks of its own.
 
 use super::components::Components;
-use super::graph::{Node, ObjectGraph};
+use super::graph::ObjectGraph;
+use super::node::Node;
 
 /// The dominator tree of a graph, and the retained sizes.
 ///

@@ -7,8 +7,9 @@ use std::{fmt, fs, io};
 
 use super::capture::snapshot_for;
 use super::chain::{Chain, Toward};
-use super::graph::{Node, ObjectGraph};
+use super::graph::ObjectGraph;
 use super::handle::Handle;
+use super::node::Node;
 use super::{dot, svg};
 
 type NodeTest<'a> = &'a dyn Fn(Node<'_>) -> bool;

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 
 use super::dominators::Dominators;
 use super::explorer::Explorer;
-use super::graph::{Link, Node, NodeFlags, ObjectGraph};
+use super::graph::{NodeFlags, ObjectGraph};
 use super::hash::FastHash;
 use super::json::quoted;
 use super::names::short_type_name;
+use super::node::{Link, Node};
 use super::output::Output;
 
 /// Links of one object that the page has.

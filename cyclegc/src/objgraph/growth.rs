@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use super::census::{at_ids, print_out, typestats};
-use super::graph::{Node, ObjectId};
+use super::graph::ObjectId;
+use super::node::Node;
 use super::{ids, short_type_name, snapshot};
 use crate::any::AnyGc;
 
@@ -150,9 +151,10 @@ thread_local! {
 /// ```
 pub fn growth(limit: usize) -> Growth {
     // What is dropped while it collects may ask, too: it finds no marks.
-    let mut tracker = TRACKER.take();
+    // At the thread's end there are none, either.
+    let mut tracker = TRACKER.try_with(RefCell::take).unwrap_or_default();
     let growth = tracker.growth(limit);
-    TRACKER.set(tracker);
+    let _ = TRACKER.try_with(|place| place.replace(tracker));
     growth
 }
 
@@ -188,7 +190,7 @@ struct Last {
 /// ```
 pub fn new_objects() -> NewObjects {
     crate::collect();
-    let last = LAST.take();
+    let last = LAST.try_with(RefCell::take).unwrap_or_default();
     let graph = snapshot();
     let is_new = |node: &Node<'_>| last.mark.is_none_or(|mark| node.id() >= mark);
     let mut rows: BTreeMap<&str, NewRow> = BTreeMap::new();
@@ -201,10 +203,11 @@ pub fn new_objects() -> NewObjects {
     }
     let ids = graph.nodes().filter(is_new).map(Node::id).collect();
     let counts = rows.values().map(|row| (row.name.clone(), row.current));
-    LAST.set(Last {
+    let now = Last {
         mark: Some(ids::next()),
         counts: counts.collect(),
-    });
+    };
+    let _ = LAST.try_with(|place| place.replace(now));
     let mut rows: Vec<NewRow> = rows.into_values().filter(|row| row.new > 0).collect();
     rows.sort_by(|a, b| b.new.cmp(&a.new).then_with(|| a.name.cmp(&b.name)));
     NewObjects { rows, ids }

@@ -17,10 +17,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::dominators::roots;
-use super::graph::{Link, ObjectGraph};
+use super::graph::ObjectGraph;
 use super::hash::FastHash;
 use super::json::quoted;
 use super::names::short_type_name;
+use super::node::Link;
 use super::output::Output;
 
 const META: &str = r#"{"node_fields":["type","name","id","self_size","edge_count","trace_node_id","detachedness"],"node_types":[["hidden","array","string","object","code","closure","regexp","number","native","synthetic","concatenated string","sliced string","symbol","bigint","object shape"],"string","number","number","number","number","number"],"edge_fields":["type","name_or_index","to_node"],"edge_types":[["context","element","property","internal","hidden","shortcut","weak"],"string_or_number","node"],"trace_function_info_fields":["function_id","name","script_name","script_id","line","column"],"trace_node_fields":["id","function_info_index","count","size","children"],"sample_fields":["timestamp_us","last_assigned_id"],"location_fields":["object_index","script_id","line","column"]}"#;

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::graph::{Link, Node, ObjectGraph};
+use super::graph::ObjectGraph;
+use super::node::{Link, Node};
 
 impl ObjectGraph {
     /// Whether each node is reached from outside; the others are garbage, saved or

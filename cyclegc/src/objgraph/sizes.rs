@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use super::bytes::bytes;
 use super::capture::snapshot_for;
-use super::graph::{Node, ObjectGraph};
+use super::graph::ObjectGraph;
 use super::handle::Handle;
+use super::node::Node;
 
 /// The sizes of an object and of what it refers to, `detail` levels deep (Pympler's
 /// `asizeof.asized`).

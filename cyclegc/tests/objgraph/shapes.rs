@@ -326,3 +326,47 @@ fn the_asking_handle_counts_only_inside_an_object() {
     assert_eq!(count(&inner), 0, "`inner` itself is left out");
     assert_eq!(count(&outer["k"]), 1, "`inner` is another");
 }
+
+/// Says that it was asked for names.
+struct Named(RefCell<Option<AnyGc>>, Rc<Cell<u32>>);
+
+// SAFETY: the one handle is owned, and reported once.
+unsafe impl Trace for Named {
+    fn trace(&self, tracer: &mut Tracer<'_>) {
+        tracer.value(&self.0);
+    }
+    fn trace_edges(&self, tracer: &mut cyclegc::EdgeTracer<'_>) {
+        self.1.set(self.1.get() + 1);
+        tracer.field("me", &self.0);
+    }
+}
+
+#[test]
+fn a_collection_asks_for_no_names() {
+    let asked = Rc::new(Cell::new(0));
+    let named = Gc::new(Named(RefCell::default(), asked.clone()));
+    named.0.replace(Some((&named).into()));
+    objgraph::typestats();
+    drop(named.clone());
+    cyclegc::collect();
+    assert_eq!(asked.get(), 0);
+    assert_eq!(objgraph::snapshot().link_count(), 1);
+    assert_eq!(asked.get(), 1);
+    drop(named);
+    assert_eq!(cyclegc::collect().collected, 1);
+    assert_eq!(asked.get(), 1);
+}
+
+/// What is asked where objects were made is any code.
+#[test]
+fn who_is_asked_for_stacks_may_drop_what_is_in_the_graph() {
+    let kept = RefCell::new(vec![chain(100)]);
+    let drops = |_: usize| {
+        kept.take();
+        cyclegc::collect();
+        Vec::new()
+    };
+    let graph = SnapshotOptions::new().stacks(&drops).snapshot();
+    assert_eq!(graph.len(), 100);
+    assert!(objgraph::snapshot().is_empty());
+}

@@ -25,7 +25,7 @@ function growthView(view){
     [...kinds.children].forEach((button,index)=>button.setAttribute("aria-pressed",kind===index));
     const shown=names.map((_,index)=>index).filter(index=>!off.has(index));
     const value=(row,index)=>row.values[2*index+kind];
-    const most=Math.max(0,...rows.flatMap(row=>shown.map(index=>value(row,index))));
+    const most=rows.reduce((most,row)=>shown.reduce((m,index)=>Math.max(m,value(row,index)),most),0);
     const last=rows[rows.length-1].at,{chart,x,y}=frame(last,most,time,format);
     for(const index of shown){
       chart.append(svg("polyline",{points:rows.map(row=>`${x(row.at)},${y(value(row,index))}`).join(" "),fill:"none",stroke:SERIES[index],"stroke-width":2.2,"stroke-linejoin":"round"}));
@@ -56,7 +56,7 @@ function collectorView(view){
     el("div.legend",{},D.generations.map(([n,size],age)=>el("span",{},el("i",{style:`background:${AGE_COLORS[age]}`}),`${AGES[age]}: ${count(n)} (${percent(n,all)}), ${bytes(size)}`)))));
   const pauses=D.pauses||[];
   if(!pauses.length){view.append(el("div.card",{},el("div.empty",{},D.pauses?"Nothing was collected":"No CollectorLog was given")));return}
-  const last=pauses[pauses.length-1][0],{chart,x,y}=frame(last,Math.max(...pauses.map(p=>p[2]))/1000,time,time);
+  const last=pauses[pauses.length-1][0],{chart,x,y}=frame(last,pauses.reduce((most,p)=>Math.max(most,p[2]),0)/1000,time,time);
   // Of pauses at one place only the longest is drawn.
   const longest=new Map();
   for(const pause of pauses){const key=Math.round(x(pause[0])*2)+":"+pause[1],known=longest.get(key);if(!known||known[2]<pause[2])longest.set(key,pause)}
