@@ -154,6 +154,7 @@ mod output;
 mod reach;
 mod referrers;
 mod sizes;
+mod snapshot;
 mod stacks;
 mod summary;
 mod svg;
@@ -162,7 +163,6 @@ mod walk;
 mod why_alive;
 
 pub use builder::GraphBuilder;
-pub use capture::{SnapshotOptions, snapshot};
 pub use census::{
     at, at_ids, by_type, by_type_name, count, leaking_objects, most_common_types,
     show_most_common_types, typestats,
@@ -184,6 +184,7 @@ pub use names::short_type_name;
 pub use node::{Link, Node};
 pub use node_info::NodeInfo;
 pub use sizes::{Asized, asized};
+pub use snapshot::{SnapshotOptions, snapshot};
 pub use stacks::Frame;
 pub use summary::{SummaryDiff, SummaryRow, SummaryTracker};
 pub use type_stats::{TypeCount, TypeStats};

@@ -6,9 +6,9 @@ use std::fmt;
 use std::io::{self, Write};
 use std::ptr::NonNull;
 
-use super::capture::snapshot;
 use super::graph::ObjectId;
 use super::node::{Link, Node};
+use super::snapshot::snapshot;
 use super::type_stats::TypeStats;
 use super::walk::each_object;
 use super::{ids, short_type_name};

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use super::capture::snapshot_for;
 use super::census::at_ids;
 use super::graph::{ObjectGraph, ObjectId};
 use super::handle::Handle;
 use super::node::{Link, Node};
+use super::snapshot::snapshot_for;
 use crate::any::AnyGc;
 
 /// A chain of objects, each holding a handle to the next.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::bytes::bytes;
 use super::census::print_out;
 use super::names::short_type_name;
-use super::snapshot;
+use super::snapshot::snapshot;
 
 /// Follows types over time: their objects and bytes at each snapshot (Pympler's
 /// `ClassTracker`).

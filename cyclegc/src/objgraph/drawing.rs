@@ -5,11 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::{fmt, fs, io};
 
-use super::capture::snapshot_for;
 use super::chain::{Chain, Toward};
 use super::graph::ObjectGraph;
 use super::handle::Handle;
 use super::node::Node;
+use super::snapshot::snapshot_for;
 use super::{dot, svg};
 
 type NodeTest<'a> = &'a dyn Fn(Node<'_>) -> bool;

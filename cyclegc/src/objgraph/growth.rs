@@ -7,7 +7,8 @@ use std::fmt;
 use super::census::{at_ids, print_out, typestats};
 use super::graph::ObjectId;
 use super::node::Node;
-use super::{ids, short_type_name, snapshot};
+use super::snapshot::snapshot;
+use super::{ids, short_type_name};
 use crate::any::AnyGc;
 
 /// Remembers the most objects that each type ever had.

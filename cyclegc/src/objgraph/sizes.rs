@@ -4,10 +4,10 @@ use std::fmt;
 use std::ops::Range;
 
 use super::bytes::bytes;
-use super::capture::snapshot_for;
 use super::graph::ObjectGraph;
 use super::handle::Handle;
 use super::node::Node;
+use super::snapshot::snapshot_for;
 
 /// The sizes of an object and of what it refers to, `detail` levels deep (Pympler's
 /// `asizeof.asized`).

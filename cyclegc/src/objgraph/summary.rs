@@ -6,7 +6,7 @@ use std::fmt;
 use super::bytes::Bytes;
 use super::census::print_out;
 use super::names::short_type_name;
-use super::snapshot;
+use super::snapshot::snapshot;
 use super::type_stats::TypeStats;
 
 /// Remembers objects and bytes of each type, and says what changed since (Pympler's

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::capture::snapshot_for;
 use super::chain::{Chain, Toward};
 use super::graph::ObjectGraph;
 use super::handle::Handle;
 use super::node::Node;
+use super::snapshot::snapshot_for;
 
 /// What keeps an object alive: the shortest chain to it from an object that is held
 /// from outside the graph, by a local variable, a static, an `Rc` or a borrowed cell.
