@@ -44,7 +44,7 @@ pub fn count<T: ?Sized + 'static>() -> usize {
 /// How many objects of each type are alive, and their bytes (objgraph's `typestats`).
 ///
 /// Bytes are those of the objects themselves, without buffers that they own; those of
-/// [`ObjectGraph::typestats`] include these. Costs a visit to every object.
+/// [`ObjectGraph::typestats`](super::ObjectGraph::typestats) include these. Costs a visit to every object.
 ///
 /// ```
 /// use cyclegc::{Gc, objgraph};

@@ -137,7 +137,7 @@ impl ClassTracker {
     ///     list.push(Gc::new([Gc::new('x')]));
     ///     tracker.create_snapshot(label);
     /// }
-    /// assert_eq!(tracker.plot(1).to_string(), "[Gc<char>; 1]  ▃▅█  1 .. 3\n");
+    /// assert_eq!(tracker.plot(1).to_string(), "[Gc<char>; 1]  ▃▆█  1 .. 3\n");
     /// ```
     #[must_use]
     pub fn plot(&self, limit: usize) -> impl fmt::Display {

@@ -18,9 +18,10 @@ use super::type_stats::TypeStats;
 /// let mut tracker = SummaryTracker::new();
 /// let list = Gc::new(vec![Gc::new(1_u64), Gc::new(2)]);
 /// let diff = tracker.diff();
-/// assert_eq!((diff.rows[0].count, diff.rows[0].bytes), (2, 64));
+/// let numbers = diff.rows.iter().find(|row| row.name == "u64").unwrap();
+/// assert_eq!((numbers.count, numbers.bytes), (2, 48));
 /// drop(list);
-/// assert_eq!(tracker.diff().rows[0].count, -2);
+/// assert!(tracker.diff().rows.iter().all(|row| row.count < 0));
 /// assert!(tracker.diff().rows.is_empty());
 /// ```
 #[derive(Clone, Debug)]
@@ -104,7 +105,7 @@ impl TypeStats {
 ///
 /// let name = "app::Node".to_owned();
 /// let diff = SummaryDiff { rows: vec![SummaryRow { name, count: 100, bytes: 5600 }] };
-/// assert!(diff.to_string().ends_with("    Node |         100 |     5.47 KiB\n"));
+/// assert!(diff.to_string().ends_with("   Node |         100 |     5.47 KiB\n"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SummaryDiff {

@@ -2,15 +2,16 @@
 
 use std::fmt::Write;
 
-use super::drawing::{Arrow, Drawing, Role};
+use super::drawing::{Arrow, Drawing, Role, Shape};
 use super::layout::{Layout, layout};
 
 const BOX_HEIGHT: f64 = 44.0;
 const LAYER_HEIGHT: f64 = 118.0;
 const MARGIN: f64 = 20.0;
-/// Widths of a character of the title and of the line below.
+/// Widths of a character of the title, of the line below, and of a label.
 const TITLE_CHARACTER: f64 = 8.4;
 const DETAIL_CHARACTER: f64 = 6.6;
+const LABEL_CHARACTER: f64 = 6.7;
 
 const STYLE: &str = "\
 text{font-family:ui-sans-serif,system-ui,'Segoe UI',Helvetica,Arial,sans-serif}\
@@ -34,6 +35,8 @@ pub(super) fn write(drawing: &Drawing) -> String {
 struct Picture<'a> {
     drawing: &'a Drawing,
     layout: Layout,
+    /// The boxes' own widths; the layout leaves room for labels, too.
+    widths: Vec<f64>,
     layer_count: usize,
     /// How far labels reach over the boxes on the right.
     overhang: f64,
@@ -45,16 +48,25 @@ impl<'a> Picture<'a> {
             true => drawing.max_depth + 1 - depth.min(drawing.max_depth + 1),
             false => depth,
         };
-        let boxes: Vec<(f64, usize)> = drawing
-            .boxes
-            .iter()
-            .map(|shape| {
-                let title = text_width(&shape.title, TITLE_CHARACTER);
-                let detail = text_width(&shape.detail, DETAIL_CHARACTER);
-                let badge = if shape.has_finalizer { 52.0 } else { 0.0 };
-                ((title + badge).max(detail) + 24.0, layer(shape.depth))
-            })
-            .collect();
+        let own_width = |shape: &Shape| {
+            let title = text_width(&shape.title, TITLE_CHARACTER);
+            let detail = text_width(&shape.detail, DETAIL_CHARACTER);
+            let badge = if shape.has_finalizer { 52.0 } else { 0.0 };
+            (title + badge).max(detail) + 24.0
+        };
+        let widths: Vec<f64> = drawing.boxes.iter().map(own_width).collect();
+        let mut rooms = widths.clone();
+        for arrow in &drawing.arrows {
+            // Most often the only arrow there.
+            let far = if drawing.is_backward {
+                arrow.from
+            } else {
+                arrow.to
+            };
+            rooms[far] = rooms[far].max(text_width(&arrow.label, LABEL_CHARACTER));
+        }
+        let layers = drawing.boxes.iter().map(|shape| layer(shape.depth));
+        let boxes: Vec<(f64, usize)> = rooms.into_iter().zip(layers).collect();
         // No empty layer on top.
         let top = boxes.iter().map(|(_, layer)| *layer).min().unwrap_or(0);
         let boxes: Vec<_> = boxes.iter().map(|(w, layer)| (*w, layer - top)).collect();
@@ -64,6 +76,7 @@ impl<'a> Picture<'a> {
         let mut picture = Picture {
             drawing,
             layout,
+            widths,
             layer_count: layers.unwrap_or(0),
             overhang: 0.0,
         };
@@ -78,7 +91,7 @@ impl<'a> Picture<'a> {
             .iter()
             .enumerate()
             .map(|(index, arrow)| {
-                let half = text_width(&arrow.label, 6.7) / 2.0;
+                let half = text_width(&arrow.label, LABEL_CHARACTER) / 2.0;
                 let (x, _) = self.label_place(index, arrow);
                 let left = -(x - half);
                 left.max(x + half - self.layout.width)
@@ -141,12 +154,13 @@ impl<'a> Picture<'a> {
             Role::Plain => "plain",
             Role::More => "more",
         };
-        let (left, top) = (item.x - item.width / 2.0, self.top(index));
+        let width = self.widths[index];
+        let (left, top) = (item.x - width / 2.0, self.top(index));
         write!(out, "<g class=\"{class}\">")?;
         write!(
             out,
             "<rect class=\"b\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{BOX_HEIGHT}\" rx=\"7\"/>",
-            item.width
+            width
         )?;
         let x = left + 12.0;
         let title_y = top + if shape.detail.is_empty() { 26.5 } else { 19.0 };
@@ -162,7 +176,7 @@ impl<'a> Picture<'a> {
             escaped(&shape.detail)
         )?;
         if shape.has_finalizer {
-            let right = left + item.width;
+            let right = left + width;
             write!(
                 out,
                 "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"46\" height=\"14\" rx=\"7\" fill=\"#cf1124\"/>\
@@ -204,7 +218,7 @@ impl<'a> Picture<'a> {
 
     fn loop_place(&self, item: usize) -> (f64, f64) {
         let box_item = self.layout.items[item];
-        (box_item.x + box_item.width / 2.0, self.top(item) + 10.0)
+        (box_item.x + self.widths[item] / 2.0, self.top(item) + 10.0)
     }
 
     /// Between two boxes of a layer: below them.
@@ -275,7 +289,7 @@ impl<'a> Picture<'a> {
                 before += usize::from((x, other) < (my_x, index));
             }
         }
-        let room = this.width * 0.6;
+        let room = self.widths[item] * 0.6;
         let step = (room / to_f64(count)).min(22.0);
         this.x + (to_f64(before) - to_f64(count - 1) / 2.0) * step
     }
@@ -285,7 +299,10 @@ impl<'a> Picture<'a> {
         let (first, last) = (way[0], way[way.len() - 1]);
         if first == last {
             let (x, y) = self.loop_place(first);
-            return (x + 26.0 + text_width(&arrow.label, 6.7) / 2.0, y + 17.0);
+            return (
+                x + 26.0 + text_width(&arrow.label, LABEL_CHARACTER) / 2.0,
+                y + 17.0,
+            );
         }
         if self.top(first) == self.top(last) {
             let middle = (self.layout.items[first].x + self.layout.items[last].x) / 2.0;
