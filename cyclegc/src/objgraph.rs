@@ -123,7 +123,8 @@
 //! | [`Explorer::write`], 10,000 objects on the page | 0.5 s | 66 MB; 0.8 MB are written |
 //!
 //! DevTools of Chromium opened that file of a million objects within 32 s, while the two
-//! cores had ten other programs to run; the page opens at once. Nothing recurses: a chain of a million objects needs no more stack than one of ten.
+//! cores had ten other programs to run. Nothing recurses: a chain of a million objects
+//! needs no more stack than one of ten.
 
 mod builder;
 mod bytes;
