@@ -124,6 +124,7 @@ mod pool;
 mod prefetch;
 mod slots;
 mod state;
+pub mod sync;
 mod trace;
 #[cfg(any(feature = "indexmap", feature = "hashbrown", feature = "smallvec"))]
 mod trace_crates;
@@ -155,5 +156,5 @@ pub use cyclegc_derive::Trace;
 #[doc(hidden)]
 pub mod __derive {
     //! For the derive's output.
-    pub use crate::derive_support::{Finalizer, NoFinalizer};
+    pub use crate::derive_support::{Coerce, Finalizer, NoFinalizer};
 }
