@@ -509,6 +509,12 @@ macro_rules! lock {
 
 lock! { Mutex, try_lock; RwLock, try_read }
 
+#[cfg(loom)]
+use loom::sync::{Mutex as LoomMutex, RwLock as LoomRwLock};
+
+#[cfg(loom)]
+lock! { LoomMutex, try_lock; LoomRwLock, try_read }
+
 /// Ranges.
 macro_rules! range {
     ($($name:ident { $($field:ident),* }),*) => {$(

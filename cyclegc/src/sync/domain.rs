@@ -60,5 +60,5 @@ pub(crate) fn domain() -> &'static Domain {
     #[cfg(not(loom))]
     return &DOMAIN;
     #[cfg(loom)]
-    DOMAIN.get()
+    &DOMAIN
 }

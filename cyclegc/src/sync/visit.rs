@@ -124,12 +124,17 @@ impl Kept {
     /// It is dropped while what it borrows is there (invariant 1).
     #[inline]
     pub(crate) unsafe fn push<G>(&mut self, guard: G) {
-        if const { size_of::<G>() > size_of::<Bytes>() || align_of::<G>() > align_of::<Bytes>() } {
-            // SAFETY: the caller's.
-            return unsafe { self.push(Box::new(guard)) };
+        if size_of::<G>() <= size_of::<Bytes>() && align_of::<G>() <= align_of::<Bytes>() {
+            self.put(guard);
+        } else {
+            self.put(Box::new(guard));
         }
+    }
+
+    fn put<G>(&mut self, guard: G) {
+        assert!(size_of::<G>() <= size_of::<Bytes>() && align_of::<G>() <= align_of::<Bytes>());
         let mut bytes = MaybeUninit::<Bytes>::uninit();
-        // SAFETY: it fits, by the test above.
+        // SAFETY: it fits.
         unsafe { bytes.as_mut_ptr().cast::<G>().write(guard) };
         let drop = drop_guard::<G>;
         self.0.push(Guard {

@@ -47,7 +47,7 @@ pub(crate) const MUT_TAKEN: u64 = 1 << 59;
 pub(crate) const PINNED: u64 = 1 << 60;
 /// The object is under verdict.
 pub(crate) const COLLECTING: u64 = 1 << 61;
-/// The count went up since `COLLECTING` was set.
+/// The count went up since `COLLECTING` was set; or at some proof before.
 pub(crate) const DIRTY: u64 = 1 << 62;
 /// The object is garbage, and the collector destroys it.
 pub(crate) const DEAD: u64 = 1 << 63;
@@ -202,7 +202,7 @@ impl CountWord {
     /// After a decrement that saw this, the caller must end the object.
     #[inline]
     pub(crate) const fn was_last(before: u64) -> bool {
-        before & !(UNSHARED | MUT_TAKEN) == 1
+        before & !(UNSHARED | MUT_TAKEN | DIRTY) == 1
     }
 
     /// All that others did with their handles comes before what follows.
@@ -272,10 +272,13 @@ impl CountWord {
             if word & COUNT == 0 || word & (DEAD | MUT_TAKEN) != 0 {
                 return false;
             }
+            // What an increment left behind that was slow to leave it is not news: the
+            // count has it.
+            let clean = word & !DIRTY;
             // ORDERING: Acquire: as in `pin`.
             match self
                 .0
-                .compare_exchange_weak(word, word | COLLECTING, Acquire, Relaxed)
+                .compare_exchange_weak(word, clean | COLLECTING, Acquire, Relaxed)
             {
                 Ok(_) => return true,
                 Err(newer) => word = newer,
@@ -303,7 +306,7 @@ impl CountWord {
     #[must_use]
     pub(crate) fn end_proof(&self) -> bool {
         // ORDERING: AcqRel: as in `unpin`.
-        self.0.fetch_and(!(COLLECTING | DIRTY), AcqRel) & COUNT == 0
+        self.0.fetch_and(!COLLECTING, AcqRel) & COUNT == 0
     }
 
     /// The verdict: garbage.
@@ -405,7 +408,7 @@ mod tests {
             assert_eq!(CountWord::leaves_others(flags | 2), flags == 0);
         }
         assert!(CountWord::leaves_others(LIMIT - 1));
-        assert!(CountWord::was_last(1 | UNSHARED | MUT_TAKEN));
+        assert!(CountWord::was_last(1 | UNSHARED | MUT_TAKEN | DIRTY));
         assert!(!CountWord::was_last(1 | PINNED) && !CountWord::was_last(2 | UNSHARED));
     }
 
