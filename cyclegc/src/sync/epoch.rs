@@ -2,7 +2,9 @@
 //! read the pointer before is done with it (crossbeam-epoch).
 //!
 //! An own domain of epochs, so that destructors do not run in other users' code. Under loom,
-//! a plain count of those who are pinned, which keeps the same promise and orders nothing.
+//! a count of those who are pinned, behind a lock, which keeps the same promises: what is
+//! displaced is dropped when nobody is pinned, and who is pinned later sees that it is not
+//! there any more.
 
 pub(crate) use imp::{Guard, flush, pin};
 
@@ -66,9 +68,10 @@ mod imp {
 
 #[cfg(loom)]
 mod imp {
-    use std::sync::Mutex;
+    use loom::sync::Mutex;
 
     use crate::sync::any::AnyGc;
+    use crate::sync::types::lock;
 
     #[derive(Default)]
     struct State {
@@ -76,35 +79,31 @@ mod imp {
         deferred: Vec<AnyGc>,
     }
 
-    /// One an execution; std's lock is no point where loom changes threads.
-    struct Epoch(Mutex<State>);
-
     loom::lazy_static! {
-        static ref EPOCH: Epoch = Epoch(Mutex::default());
+        static ref EPOCH: Mutex<State> = Mutex::new(State::default());
     }
 
     pub(crate) struct Guard;
 
     pub(crate) fn pin() -> Guard {
-        EPOCH.0.lock().unwrap().pinned += 1;
+        lock(&EPOCH).pinned += 1;
         Guard
     }
 
     impl Guard {
         pub(crate) fn defer(&self, handle: AnyGc) {
-            EPOCH.0.lock().unwrap().deferred.push(handle);
+            lock(&EPOCH).deferred.push(handle);
         }
     }
 
     impl Drop for Guard {
         fn drop(&mut self) {
-            let mut state = EPOCH.0.lock().unwrap();
+            let mut state = lock(&EPOCH);
             state.pinned -= 1;
-            let ready = if state.pinned == 0 {
-                std::mem::take(&mut state.deferred)
-            } else {
-                Vec::new()
-            };
+            let mut ready = Vec::new();
+            if state.pinned == 0 {
+                ready.append(&mut state.deferred);
+            }
             drop(state);
             drop(ready);
         }

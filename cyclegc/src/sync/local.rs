@@ -19,6 +19,7 @@ pub(crate) struct Local {
     high: Cell<i32>,
     low: Cell<i32>,
     /// The thread tells the census when it ends.
+    #[cfg_attr(loom, expect(dead_code, reason = "no model counts objects"))]
     opened: Cell<bool>,
     /// A collection runs in this thread, or code that it called.
     pub(crate) collecting: Cell<bool>,

@@ -10,8 +10,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
-use cyclegc_loom::sync::{self, Gc};
-use cyclegc_loom::{Finalize, Trace};
+use cyclegc_loom::sync::{self, AtomicGc, Gc, Weak};
+use cyclegc_loom::{Finalize, Trace, Tracer};
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::thread;
@@ -197,4 +197,277 @@ fn a_thread_moves_a_handle_in() {
 #[test]
 fn nobody_is_there() {
     beside_a_collection(4, &[drop]);
+}
+
+#[test]
+fn two_threads_juggle_and_move_out() {
+    beside_a_collection(3, &[juggles, moves_out]);
+}
+
+#[test]
+fn two_threads_walk_and_move_in() {
+    beside_a_collection(3, &[walks, moves_in]);
+}
+
+/// Ends with a collection that nothing runs beside, and asks for the number of values that
+/// were dropped.
+fn all_dropped(dropped: &AtomicUsize, count: usize) {
+    sync::collect();
+    assert_eq!(dropped.load(Relaxed), count, "leaked");
+}
+
+/// A weak handle is upgraded while its object is under verdict.
+#[test]
+fn a_thread_upgrades() {
+    explore(4, || {
+        let dropped = Arc::default();
+        let a = ring(&dropped);
+        let weak = Gc::downgrade(&a);
+        let thread = thread::spawn(move || {
+            if let Some(a) = weak.upgrade() {
+                let b = a.fixed();
+                drop(a);
+                b.life.touch();
+            }
+        });
+        drop(a);
+        sync::collect();
+        thread.join().unwrap();
+        all_dropped(&dropped, 2);
+    });
+}
+
+/// Stores its handle to itself on a shelf when it is finalized.
+#[derive(Trace)]
+#[trace(crate = cyclegc_loom)]
+struct Risen {
+    #[trace(skip)]
+    life: Life,
+    me: Mutex<Option<Gc<Risen>>>,
+    #[trace(skip)]
+    shelf: Arc<Mutex<Option<Gc<Risen>>>>,
+}
+
+impl Finalize for Risen {
+    fn finalize(&self) {
+        self.life.touch();
+        let me = self.me.lock().unwrap().clone();
+        *self.shelf.lock().unwrap() = me;
+    }
+}
+
+/// A finalizer resurrects, while another thread takes what it resurrected.
+#[test]
+fn a_finalizer_resurrects() {
+    explore(3, || {
+        let dropped = Arc::default();
+        let shelf = Arc::new(Mutex::new(None));
+        let risen = Gc::new(Risen {
+            life: Life::new(&dropped),
+            me: Mutex::new(None),
+            shelf: shelf.clone(),
+        });
+        *risen.me.lock().unwrap() = Some(risen.clone());
+        let other = shelf.clone();
+        let thread = thread::spawn(move || {
+            let taken: Option<Gc<Risen>> = other.lock().unwrap().take();
+            if let Some(risen) = taken {
+                risen.life.touch();
+                // Only what it holds keeps it from here on.
+                drop(risen);
+            }
+        });
+        drop(risen);
+        sync::collect();
+        thread.join().unwrap();
+        let taken = shelf.lock().unwrap().take();
+        drop(taken);
+        all_dropped(&dropped, 1);
+    });
+}
+
+/// Two collections at once, of a ring whose last handle a third thread drops.
+#[test]
+fn two_threads_collect() {
+    explore(3, || {
+        let dropped = Arc::default();
+        let a = ring(&dropped);
+        let thread = thread::spawn(|| {
+            sync::collect();
+        });
+        drop(a);
+        sync::collect();
+        thread.join().unwrap();
+        all_dropped(&dropped, 2);
+    });
+}
+
+/// A thread that makes, lists, collects nothing and exits, beside a collection.
+#[test]
+fn a_thread_exits() {
+    explore(3, || {
+        let dropped: Arc<AtomicUsize> = Arc::default();
+        let other = dropped.clone();
+        let thread = thread::spawn(move || drop(ring(&other)));
+        sync::collect();
+        thread.join().unwrap();
+        all_dropped(&dropped, 2);
+    });
+}
+
+/// Looks at itself when it is traced, so that loom sees who else does.
+struct Watched {
+    life: Life,
+    cell: Mutex<Option<Gc<Watched>>>,
+}
+
+// SAFETY: the cell is asked once.
+unsafe impl Trace for Watched {
+    fn trace(&self, tracer: &mut Tracer<'_>) {
+        self.life.touch();
+        tracer.value(&self.cell);
+    }
+}
+
+impl Watched {
+    fn new(dropped: &Arc<AtomicUsize>) -> Gc<Watched> {
+        Gc::new(Watched {
+            life: Life::new(dropped),
+            cell: Mutex::new(None),
+        })
+    }
+
+    fn write(&mut self) {
+        self.life.race.with_mut(|_| ());
+    }
+}
+
+/// `get_mut` of a suspect, beside a collection; again after it was cloned.
+#[test]
+fn a_thread_takes_a_mut() {
+    explore(4, || {
+        let dropped = Arc::default();
+        let mut only = Watched::new(&dropped);
+        drop(only.clone());
+        let thread = thread::spawn(move || {
+            Gc::get_mut(&mut only).unwrap().write();
+            let again = only.clone();
+            drop(only);
+            again.life.touch();
+        });
+        sync::collect();
+        thread.join().unwrap();
+        all_dropped(&dropped, 1);
+    });
+}
+
+/// `get_mut` of an object that the collector reaches through a cell, which the `&mut` borrows
+/// from.
+#[test]
+fn a_thread_takes_a_mut_in_a_cell() {
+    explore(4, || {
+        let dropped = Arc::default();
+        let outer = Watched::new(&dropped);
+        *outer.cell.lock().unwrap() = Some(Watched::new(&dropped));
+        let other = outer.clone();
+        let thread = thread::spawn(move || {
+            let mut cell = other.cell.lock().unwrap();
+            Gc::get_mut(cell.as_mut().unwrap()).unwrap().write();
+            drop(cell);
+            drop(other);
+        });
+        drop(outer);
+        sync::collect();
+        thread.join().unwrap();
+        all_dropped(&dropped, 2);
+    });
+}
+
+/// `get_mut` against the upgrade of a weak handle.
+#[test]
+fn a_mut_against_an_upgrade() {
+    explore(4, || {
+        let dropped = Arc::default();
+        let mut only = Watched::new(&dropped);
+        let weak = Gc::downgrade(&only);
+        let thread = thread::spawn(move || {
+            if let Some(other) = weak.upgrade() {
+                other.life.touch();
+            }
+        });
+        if let Some(only) = Gc::get_mut(&mut only) {
+            only.write();
+        }
+        drop(only);
+        thread.join().unwrap();
+        all_dropped(&dropped, 1);
+    });
+}
+
+/// Weak handles go while the last handle does.
+#[test]
+fn a_weak_handle_goes_with_the_last() {
+    explore(4, || {
+        let dropped = Arc::default();
+        let only = Watched::new(&dropped);
+        let weak: Weak<Watched> = Gc::downgrade(&only);
+        drop(only.clone());
+        let thread = thread::spawn(move || drop(weak));
+        let collecting = thread::spawn(|| {
+            sync::collect();
+        });
+        drop(only);
+        thread.join().unwrap();
+        collecting.join().unwrap();
+        all_dropped(&dropped, 1);
+    });
+}
+
+/// An `AtomicGc` is read while its handle, the last, is displaced.
+#[test]
+fn a_pointer_is_read_while_it_is_replaced() {
+    explore(4, || {
+        let dropped = Arc::default();
+        let place = Arc::new(AtomicGc::new(Watched::new(&dropped)));
+        let other = place.clone();
+        let thread = thread::spawn(move || {
+            if let Some(read) = other.load() {
+                read.life.touch();
+            }
+        });
+        place.store(Watched::new(&dropped));
+        thread.join().unwrap();
+        drop(place);
+        all_dropped(&dropped, 2);
+    });
+}
+
+/// Refers to itself through a pointer that threads replace.
+#[derive(Trace)]
+#[trace(crate = cyclegc_loom)]
+struct Swapped {
+    #[trace(skip)]
+    life: Life,
+    next: AtomicGc<Swapped>,
+}
+
+/// A handle moves out of a pointer, which a proof has marked.
+#[test]
+fn a_handle_moves_out_of_a_pointer() {
+    explore(4, || {
+        let dropped = Arc::default();
+        let a = Gc::new(Swapped {
+            life: Life::new(&dropped),
+            next: AtomicGc::default(),
+        });
+        a.next.store(a.clone());
+        let thread = thread::spawn(move || {
+            let moved = a.next.swap(None);
+            drop(a);
+            moved.unwrap().life.touch();
+        });
+        sync::collect();
+        thread.join().unwrap();
+        all_dropped(&dropped, 1);
+    });
 }
