@@ -19,10 +19,16 @@ use loom::thread;
 /// Explores with this many preemptions of a running thread. Bugs that take two threads
 /// beside the collector show at three, not before.
 fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let executions = Arc::new(AtomicUsize::new(0));
+    let counted = executions.clone();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
-    builder.check(model);
+    builder.check(move || {
+        counted.fetch_add(1, Relaxed);
+        model();
+    });
+    println!("{} executions", executions.load(Relaxed));
 }
 
 const ALIVE: u32 = 0xA11C_E5ED;
@@ -200,6 +206,7 @@ fn nobody_is_there() {
 }
 
 #[test]
+#[ignore = "takes minutes"]
 fn two_threads_juggle_and_move_out() {
     beside_a_collection(3, &[juggles, moves_out]);
 }
@@ -219,7 +226,7 @@ fn all_dropped(dropped: &AtomicUsize, count: usize) {
 /// A weak handle is upgraded while its object is under verdict.
 #[test]
 fn a_thread_upgrades() {
-    explore(4, || {
+    explore(3, || {
         let dropped = Arc::default();
         let a = ring(&dropped);
         let weak = Gc::downgrade(&a);
@@ -381,6 +388,41 @@ fn a_thread_takes_a_mut_in_a_cell() {
         thread.join().unwrap();
         all_dropped(&dropped, 2);
     });
+}
+
+/// The same in a dead ring, where the object looked at first has the `&mut`. `after` is
+/// what the thread does when that has ended.
+fn takes_a_mut_in_a_ring(after: fn(&Gc<Watched>)) {
+    explore(3, move || {
+        let dropped = Arc::default();
+        let (outer, inner) = (Watched::new(&dropped), Watched::new(&dropped));
+        drop(inner.clone());
+        *inner.cell.lock().unwrap() = Some(outer.clone());
+        *outer.cell.lock().unwrap() = Some(inner);
+        let other = outer.clone();
+        let thread = thread::spawn(move || {
+            let mut cell = other.cell.lock().unwrap();
+            let inner = cell.as_mut().unwrap();
+            Gc::get_mut(inner).unwrap().write();
+            after(inner);
+            drop(cell);
+            drop(other);
+        });
+        drop(outer);
+        sync::collect();
+        thread.join().unwrap();
+        all_dropped(&dropped, 2);
+    });
+}
+
+#[test]
+fn a_thread_takes_a_mut_in_a_ring() {
+    takes_a_mut_in_a_ring(|_| ());
+}
+
+#[test]
+fn a_thread_takes_a_mut_in_a_ring_and_clones() {
+    takes_a_mut_in_a_ring(|inner| drop(inner.clone()));
 }
 
 /// `get_mut` against the upgrade of a weak handle.
