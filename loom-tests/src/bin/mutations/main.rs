@@ -279,7 +279,7 @@ const MUTATIONS: &[Mutation] = &[
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let subjects = match arguments[..] {
+    let subjects: Vec<(Subject, Vec<&Mutation>)> = match arguments[..] {
         [] => vec![
             (PYMALLOC, MUTATIONS.iter().collect()),
             (CYCLEGC, cyclegc::promises().collect()),
