@@ -167,7 +167,8 @@ struct Running;
 impl Running {
     fn enter() -> Option<Self> {
         let was_running = local::with(|local| local.collecting.replace(true));
-        (!was_running).then_some(Running)
+        // Not `then_some`: a `Running` that is not returned would end this one.
+        (!was_running).then(|| Running)
     }
 }
 
