@@ -1,13 +1,12 @@
 //! A thread that collects for the others.
 
 use std::io;
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::atomic::Ordering::{AcqRel, Release};
 use std::thread::{self, JoinHandle};
 
 use crate::sync::collect;
 use crate::sync::domain::domain;
-use crate::sync::settings::Background;
+use crate::sync::settings::Task;
 use crate::sync::types::lock;
 
 /// A thread that runs the collections which thresholds ask for.
@@ -56,7 +55,7 @@ impl Collector {
                 "a cyclegc::sync::Collector runs already",
             ));
         }
-        *settings.background() = Background::Wait;
+        settings.background().task = Task::Wait;
         let started = thread::Builder::new().name("cyclegc".to_owned()).spawn(run);
         if started.is_err() {
             // ORDERING: as above.
@@ -70,41 +69,40 @@ impl Collector {
 
 fn run() {
     let settings = &domain().settings;
+    settings.background().thread = Some(thread::current());
     loop {
-        let mut background = settings.background();
-        while *background == Background::Wait {
-            background = settings
-                .woken
-                .wait(background)
-                .unwrap_or_else(PoisonError::into_inner);
+        let task = settings.background().task;
+        match task {
+            Task::Wait => thread::park(),
+            Task::Collect => collect_once(),
+            Task::Stop => break,
         }
-        if *background == Background::Stop {
-            return;
-        }
-        *background = Background::Wait;
-        drop(background);
-        let generation = {
-            let collector = lock(&domain().collector);
-            collector.counts.select(domain().census.threshold())
-        };
-        collect::collect(generation);
     }
+    settings.background().thread = None;
+}
+
+fn collect_once() {
+    domain().settings.background().take_task();
+    let generation = {
+        let collector = lock(&domain().collector);
+        collector.counts.select(domain().census.threshold())
+    };
+    collect::collect(generation);
 }
 
 impl Drop for Collector {
     fn drop(&mut self) {
         let settings = &domain().settings;
-        *settings.background() = Background::Stop;
-        settings.woken.notify_all();
         if let Some(thread) = self.thread.take() {
-            // A panic of user code is caught where it happens; there is none to pass on.
-            let is_this = thread.thread().id() == thread::current().id();
-            if !is_this {
+            settings.background().task = Task::Stop;
+            thread.thread().unpark();
+            // One that is dropped by what it runs itself cannot be waited for. A panic of
+            // a user's is caught where it happens; there is none to pass on.
+            if thread.thread().id() != thread::current().id() {
                 let _ = thread.join();
             }
         }
         // ORDERING: as in `spawn`.
-        debug_assert!(settings.has_background.load(Acquire));
         settings.has_background.store(false, Release);
     }
 }

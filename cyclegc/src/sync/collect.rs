@@ -155,10 +155,10 @@ pub(crate) fn locked<R>(phase: impl FnOnce(&mut Collector) -> R) -> R {
     phase(&mut collector)
 }
 
-/// Waits until no proof is going on.
+/// Waits until the collector lets go of what it looks at now.
 #[cold]
-pub(crate) fn wait_for_verdict() {
-    drop(lock(&domain().verdict));
+pub(crate) fn wait_for_collector() {
+    drop(lock(&domain().looking));
 }
 
 /// Marks that this thread collects; unmarks it also if something panics.

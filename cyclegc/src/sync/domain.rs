@@ -7,7 +7,7 @@
 //! | lock | held for | taken by |
 //! |---|---|---|
 //! | `collector` | a guess and its proof | one collector; a collection asked for waits, one that a threshold wants does not |
-//! | `verdict` | a proof | the collector; `Weak::upgrade` and `get_mut`, which wait for it to be let go |
+//! | `looking` | some objects of a guess, or a proof | the collector; `Weak::upgrade` and `get_mut`, which wait for it to be let go |
 //! | shards, `cells`, `callbacks`, `garbage` | a push or a look | any thread |
 //!
 //! No code of a user runs while one is held, but `Trace::trace`.
@@ -24,7 +24,7 @@ pub(crate) struct Domain {
     pub(crate) census: Census,
     pub(crate) shards: Shards,
     pub(crate) collector: Mutex<Collector>,
-    pub(crate) verdict: Mutex<()>,
+    pub(crate) looking: Mutex<()>,
     pub(crate) cells: Cells,
     pub(crate) settings: Settings,
     pub(crate) garbage: Mutex<Vec<AnyGc>>,
@@ -37,7 +37,7 @@ impl Domain {
                 census: Census::new(),
                 shards: Shards::new(),
                 collector: Mutex::new(Collector::new()),
-                verdict: Mutex::new(()),
+                looking: Mutex::new(()),
                 cells: Cells::new(),
                 settings: Settings::new(),
                 garbage: Mutex::new(Vec::new()),

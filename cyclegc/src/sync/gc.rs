@@ -199,11 +199,8 @@ fn wait_for(take: impl Fn() -> Take) -> bool {
         match take() {
             Take::Taken => return true,
             Take::Shared => return false,
-            Take::Pinned | Take::UnderVerdict if local::with(|local| local.proving.get()) => {
-                return false;
-            }
-            Take::Pinned => crate::sync::types::yield_now(),
-            Take::UnderVerdict => collect::wait_for_verdict(),
+            Take::Busy if local::with(|local| local.proving.get()) => return false,
+            Take::Busy => collect::wait_for_collector(),
         }
     }
 }

@@ -29,9 +29,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::prefetch;
 use crate::sync::collector::Aftermath;
+use crate::sync::domain::domain;
 use crate::sync::header::Object;
 use crate::sync::second_word::{OPAQUE, TRACKED};
 use crate::sync::suspects::release_hold;
+use crate::sync::types::lock;
 use crate::sync::visit::Visit;
 use crate::sync::word::Pin;
 use crate::trace::Tracer;
@@ -147,6 +149,8 @@ impl Guess {
         visit: &mut Visit,
         aftermath: &mut Aftermath,
     ) {
+        // Who waits for a pin waits for this.
+        let looking = lock(&domain().looking);
         visit.found.clear();
         self.ends.clear();
         let mut pinned = [false; CHUNK];
@@ -190,6 +194,7 @@ impl Guess {
                 aftermath.orphans.push(object);
             }
         }
+        drop(looking);
     }
 
     /// Subtracts what candidates refer to (CPython `subtract_refs`).

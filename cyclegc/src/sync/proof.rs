@@ -76,14 +76,14 @@ pub(crate) fn prove(
     if members.is_empty() {
         return Verdict::default();
     }
-    let waiting = lock(&domain().verdict);
+    let looking = lock(&domain().looking);
     let mut proof = Proof::new(members);
     proof.trace(aftermath);
     proof.pass_one();
     proof.pass_two();
     proof.fail_reachable();
     let verdict = proof.pass_sentence(sentence, aftermath);
-    drop(waiting);
+    drop(looking);
     verdict
 }
 

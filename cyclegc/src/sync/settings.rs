@@ -1,45 +1,64 @@
 //! What was set for the process: callbacks, what to print, who collects.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 
 use crate::debug::DebugFlags;
 use crate::generation::Generation;
 use crate::module::{CallbackId, CollectInfo, CollectStats, Phase};
+use crate::sync::types;
 use crate::sync::unraisable::guarded;
 use crate::unraisable::UnraisablePlace;
 
 type CallbackFn = Arc<dyn Fn(Phase, &CollectInfo) + Send + Sync>;
 
-/// std's types, under loom too: no model sets anything.
 pub(crate) struct Settings {
     debug: AtomicU32,
     callbacks: Mutex<Vec<(CallbackId, CallbackFn)>>,
     next_callback: AtomicU64,
     /// A background thread collects.
     pub(crate) has_background: AtomicBool,
-    pub(crate) background: Mutex<Background>,
-    pub(crate) woken: Condvar,
+    background: types::Mutex<Background>,
 }
 
-/// What the background thread is to do.
+/// What the background thread is to do, and who it is, once it is there.
+#[derive(Debug)]
+pub(crate) struct Background {
+    pub(crate) task: Task,
+    pub(crate) thread: Option<Thread>,
+}
+
+impl Background {
+    /// The task begins; others may be given from here on.
+    pub(crate) fn take_task(&mut self) {
+        if self.task == Task::Collect {
+            self.task = Task::Wait;
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Background {
+pub(crate) enum Task {
     Wait,
     Collect,
     Stop,
 }
 
 impl Settings {
-    pub(crate) const fn new() -> Self {
+    types::maybe_const! {
+    pub(crate) fn new() -> Self {
         Settings {
             debug: AtomicU32::new(0),
             callbacks: Mutex::new(Vec::new()),
             next_callback: AtomicU64::new(0),
             has_background: AtomicBool::new(false),
-            background: Mutex::new(Background::Wait),
-            woken: Condvar::new(),
+            background: types::Mutex::new(Background {
+                task: Task::Wait,
+                thread: None,
+            }),
         }
+    }
     }
 
     pub(crate) fn debug(&self) -> DebugFlags {
@@ -100,16 +119,16 @@ impl Settings {
             return false;
         }
         let mut background = self.background();
-        if *background == Background::Wait {
-            *background = Background::Collect;
-            self.woken.notify_one();
+        if background.task == Task::Wait {
+            background.task = Task::Collect;
+            if let Some(thread) = &background.thread {
+                thread.unpark();
+            }
         }
         true
     }
 
-    pub(crate) fn background(&self) -> MutexGuard<'_, Background> {
-        self.background
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn background(&self) -> types::MutexGuard<'_, Background> {
+        types::lock(&self.background)
     }
 }

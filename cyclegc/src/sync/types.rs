@@ -99,7 +99,18 @@ pub(crate) use imp::*;
 
 /// Locks, whatever a thread that panicked left behind: what is behind these locks
 /// is whole between any two statements.
+///
+/// With `--cfg tsan` it asks again and again: ThreadSanitizer does not see what happens in
+/// std's code that waits.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    #[cfg(tsan)]
+    loop {
+        match try_lock(mutex) {
+            Some(guard) => return guard,
+            None => yield_now(),
+        }
+    }
+    #[cfg(not(tsan))]
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -179,7 +179,7 @@ impl<T: ?Sized> Weak<T> {
                 Upgrade::UnderVerdict if local::with(|local| local.proving.get()) => {
                     return None;
                 }
-                Upgrade::UnderVerdict => collect::wait_for_verdict(),
+                Upgrade::UnderVerdict => collect::wait_for_collector(),
                 Upgrade::Busy => crate::sync::types::yield_now(),
             }
         }

@@ -140,8 +140,10 @@ pub(crate) fn clear_all(target: Object, may_run: impl Fn(Object) -> bool) -> Vec
     for cell in list.into_iter().flatten().rev() {
         // SAFETY: invariant 2.
         let head = unsafe { cell.head() };
+        // SAFETY: listed objects are cells.
+        let value = unsafe { value_of(cell) };
         // SAFETY: invariant 2: a cell that ends waits for the lock to unlist itself.
-        let value = unsafe { &*value_of(cell) };
+        let value = unsafe { &*value };
         value.target.store(ptr::null_mut(), Relaxed);
         // A cell without a handle, or that is garbage, goes with its callback.
         if head.count.count() > 0 && !head.count.is_dead() && may_run(cell) {

@@ -99,10 +99,8 @@ pub(crate) enum Take {
     Taken,
     /// There are other handles.
     Shared,
-    /// The collector traces the value: soon.
-    Pinned,
-    /// After the verdict.
-    UnderVerdict,
+    /// To be asked again when the collector has looked at the object.
+    Busy,
 }
 
 impl CountWord {
@@ -363,11 +361,8 @@ impl CountWord {
             if word & COUNT != 1 {
                 return Take::Shared;
             }
-            if word & COLLECTING != 0 {
-                return Take::UnderVerdict;
-            }
-            if word & PINNED != 0 {
-                return Take::Pinned;
+            if word & (PINNED | COLLECTING) != 0 {
+                return Take::Busy;
             }
             // ORDERING: Acquire: all that was done with other handles, and the
             // collector's tracing; pairs with `decrement`, `unpin` and `end_proof`.
@@ -441,7 +436,7 @@ mod tests {
     fn who_drops_the_last_handle_of_a_pinned_object_leaves_it() {
         let word = CountWord::new(1 | UNSHARED);
         assert!(matches!(word.pin(false), Pin::Pinned { count: 1, .. }));
-        assert_eq!(word.take_mut(), Take::Pinned);
+        assert_eq!(word.take_mut(), Take::Busy);
         assert!(!CountWord::was_last(word.decrement()));
         assert!(word.unpin());
         assert_eq!(word.upgrade(), Upgrade::Dead);

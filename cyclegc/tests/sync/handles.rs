@@ -10,8 +10,6 @@ use crate::support::{Life, alone};
 
 #[derive(Trace, Clone)]
 struct Counted {
-    #[trace(skip)]
-    drops: Arc<AtomicUsize>,
     next: Option<Gc<Counted>>,
 }
 
@@ -34,10 +32,7 @@ fn a_value_dies_with_its_last_handle_in_the_thread_that_drops_it() {
 #[test]
 fn handles_can_be_unwrapped_and_mutated_when_alone() {
     let _alone = alone();
-    let mut one = Gc::new(Counted {
-        drops: Arc::default(),
-        next: None,
-    });
+    let mut one = one_more();
     Gc::get_mut(&mut one).unwrap().next = Some(one_more());
     let two = one.clone();
     assert!(Gc::get_mut(&mut one).is_none());
@@ -52,10 +47,7 @@ fn handles_can_be_unwrapped_and_mutated_when_alone() {
 }
 
 fn one_more() -> Gc<Counted> {
-    Gc::new(Counted {
-        drops: Arc::default(),
-        next: None,
-    })
+    Gc::new(Counted { next: None })
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use cyclegc::Trace;
 use cyclegc::sync::{self, Gc};
 
-use crate::support::{Life, Node, alone, ring};
+use crate::support::{Life, Locked as _, Node, alone, ring};
 
 #[test]
 fn what_a_guard_protects_is_not_looked_into() {
@@ -110,7 +110,7 @@ fn destructors_that_make_objects_in_a_collection_lose_none() {
             me: Mutex::default(),
         });
         assert_eq!(holds.more.more, 100);
-        *holds.me.lock().unwrap() = Some(holds.clone());
+        *holds.me.locked() = Some(holds.clone());
     }
     sync::disable();
     sync::collect();

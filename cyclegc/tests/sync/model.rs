@@ -9,7 +9,7 @@ use cyclegc::sync::{self, Gc};
 use cyclegc::{Finalize, Generation, Trace};
 use proptest::prelude::*;
 
-use crate::support::{Life, alone};
+use crate::support::{Life, Locked as _, alone};
 
 #[derive(Trace)]
 struct Node {
@@ -21,7 +21,7 @@ struct Node {
 impl Finalize for Node {
     fn finalize(&self) {
         // It sees everything intact.
-        for link in &*self.links.lock().unwrap() {
+        for link in &*self.links.locked() {
             link.life.touch();
         }
     }
@@ -73,7 +73,7 @@ fn run_ops(ops: &[Op], roots: &mut Vec<Gc<Node>>, slots: &Slots, alive: &Arc<Ato
                 life: Life::new(alive),
                 links: Mutex::default(),
             })),
-            Op::Take(slot) => roots.extend(slots[slot].lock().unwrap().take()),
+            Op::Take(slot) => roots.extend(slots[slot].locked().take()),
             Op::Upgrade => roots.extend(
                 weak.take()
                     .and_then(|weak: sync::Weak<Node>| weak.upgrade()),
@@ -84,23 +84,23 @@ fn run_ops(ops: &[Op], roots: &mut Vec<Gc<Node>>, slots: &Slots, alive: &Arc<Ato
             Op::Drop(at) => drop(roots.swap_remove(at % len)),
             Op::Link(from, to) => {
                 let to = roots[to % len].clone();
-                roots[from % len].links.lock().unwrap().push(to);
+                roots[from % len].links.locked().push(to);
             }
             Op::Cut(at) => {
-                let cut = roots[at % len].links.lock().unwrap().pop();
+                let cut = roots[at % len].links.locked().pop();
                 drop(cut);
             }
             Op::Follow(at) => {
-                let found = roots[at % len].links.lock().unwrap().first().cloned();
+                let found = roots[at % len].links.locked().first().cloned();
                 roots.extend(found);
             }
             Op::Move(from, to) => {
-                let moved = roots[from % len].links.lock().unwrap().pop();
-                roots[to % len].links.lock().unwrap().extend(moved);
+                let moved = roots[from % len].links.locked().pop();
+                roots[to % len].links.locked().extend(moved);
             }
             Op::Give(at, slot) => {
                 let given = roots[at % len].clone();
-                let before = slots[slot].lock().unwrap().replace(given);
+                let before = slots[slot].locked().replace(given);
                 drop(before);
             }
             Op::GoWeak(at) => weak = Some(Gc::downgrade(&roots[at % len])),
@@ -117,7 +117,7 @@ fn reachable(roots: Vec<Gc<Node>>) -> usize {
     while let Some(node) = waiting.pop() {
         if seen.insert(Gc::as_ptr(&node)) {
             node.life.touch();
-            waiting.extend(node.links.lock().unwrap().iter().cloned());
+            waiting.extend(node.links.locked().iter().cloned());
         }
     }
     seen.len()
@@ -146,7 +146,7 @@ proptest! {
             });
             sync::collect();
             let mut all: Vec<_> = roots.iter().flatten().cloned().collect();
-            all.extend(slots.iter().filter_map(|slot| slot.lock().unwrap().clone()));
+            all.extend(slots.iter().filter_map(|slot| slot.locked().clone()));
             prop_assert_eq!(reachable(all), alive.load(SeqCst));
         }
         drop((roots, slots));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use cyclegc::Generation;
 use cyclegc::sync::{self, Gc, Weak};
 
-use crate::support::{Node, alone, ring};
+use crate::support::{Locked as _, Node, alone, ring};
 
 /// A generator of numbers that need not be good (xorshift).
 struct Random(u64);
@@ -56,7 +56,7 @@ fn mutate(seed: u64, alive: &Arc<AtomicUsize>, shelf: &Shelf) {
                 mine[to].links().extend(moved);
             }
             10 => {
-                let mut shelf = shelf.lock().unwrap();
+                let mut shelf = shelf.locked();
                 if shelf.len() < 8 {
                     shelf.push(mine[at].clone());
                 } else {
@@ -101,7 +101,7 @@ fn run(threads: u64) {
             }
         });
     }
-    shelf.lock().unwrap().clear();
+    shelf.locked().clear();
     sync::disable();
     sync::collect();
     assert_eq!(alive.load(SeqCst), 0);

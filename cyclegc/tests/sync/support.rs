@@ -39,6 +39,27 @@ impl Drop for Alone {
     }
 }
 
+/// Locks, whatever a panic left behind.
+pub(crate) trait Locked<T> {
+    fn locked(&self) -> MutexGuard<'_, T>;
+}
+
+impl<T> Locked<T> for Mutex<T> {
+    fn locked(&self) -> MutexGuard<'_, T> {
+        // ThreadSanitizer does not see what happens in std's code that waits.
+        #[cfg(tsan)]
+        loop {
+            match self.try_lock() {
+                Ok(guard) => return guard,
+                Err(std::sync::TryLockError::Poisoned(guard)) => return guard.into_inner(),
+                Err(std::sync::TryLockError::WouldBlock) => std::thread::yield_now(),
+            }
+        }
+        #[cfg(not(tsan))]
+        self.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Counts the values that are alive, and notices one that is used when it is not.
 #[derive(Debug)]
 pub(crate) struct Life {
@@ -90,7 +111,7 @@ impl Node {
 
     pub(crate) fn links(&self) -> MutexGuard<'_, Vec<Gc<Node>>> {
         self.life.touch();
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+        self.links.locked()
     }
 }
 

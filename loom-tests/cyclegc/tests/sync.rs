@@ -8,12 +8,14 @@
 //! `cargo run -p loom-tests --bin mutations cyclegc` shows that each model can fail.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 
 use cyclegc_loom::sync::{self, AtomicGc, Gc, Weak};
 use cyclegc_loom::{Finalize, Trace, Tracer};
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
+use loom::sync::atomic::AtomicBool;
 use loom::thread;
 
 /// Explores with this many preemptions of a running thread. Bugs that take two threads
@@ -322,17 +324,56 @@ fn a_thread_exits() {
     });
 }
 
+/// A lock that is only tried: loom makes a thread that is about to try one of its own wait for
+/// who has it, which no collector does.
+#[derive(Default)]
+struct TryLock<T> {
+    is_locked: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+struct Guard<'a, T>(&'a TryLock<T>);
+
+impl<T> TryLock<T> {
+    fn try_lock(&self) -> Option<Guard<'_, T>> {
+        let taken = self
+            .is_locked
+            .compare_exchange(false, true, Acquire, Relaxed);
+        taken.is_ok().then(|| Guard(self))
+    }
+}
+
+impl<T> Guard<'_, T> {
+    fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: the lock is ours.
+        self.0.value.with_mut(|value| run(unsafe { &mut *value }))
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    fn drop(&mut self) {
+        self.0.is_locked.store(false, Release);
+    }
+}
+
 /// Looks at itself when it is traced, so that loom sees who else does.
 struct Watched {
     life: Life,
-    cell: Mutex<Option<Gc<Watched>>>,
+    cell: TryLock<Option<Gc<Watched>>>,
 }
 
-// SAFETY: the cell is asked once.
+// SAFETY: the cell is only used under its lock.
+unsafe impl Sync for Watched {}
+
+// SAFETY: the handle is reported once, and its lock is kept.
 unsafe impl Trace for Watched {
     fn trace(&self, tracer: &mut Tracer<'_>) {
         self.life.touch();
-        tracer.value(&self.cell);
+        if let Some(guard) = self.cell.try_lock() {
+            guard.with(|value| tracer.value(value));
+            // SAFETY: it borrows from `self`.
+            unsafe { tracer.keep(guard) };
+        }
     }
 }
 
@@ -340,8 +381,13 @@ impl Watched {
     fn new(dropped: &Arc<AtomicUsize>) -> Gc<Watched> {
         Gc::new(Watched {
             life: Life::new(dropped),
-            cell: Mutex::new(None),
+            cell: TryLock::default(),
         })
+    }
+
+    fn set(&self, gc: Gc<Watched>) {
+        let cell = self.cell.try_lock().unwrap();
+        cell.with(|value| *value = Some(gc));
     }
 
     fn write(&mut self) {
@@ -375,12 +421,12 @@ fn a_thread_takes_a_mut_in_a_cell() {
     explore(4, || {
         let dropped = Arc::default();
         let outer = Watched::new(&dropped);
-        *outer.cell.lock().unwrap() = Some(Watched::new(&dropped));
+        outer.set(Watched::new(&dropped));
         let other = outer.clone();
         let thread = thread::spawn(move || {
-            let mut cell = other.cell.lock().unwrap();
-            Gc::get_mut(cell.as_mut().unwrap()).unwrap().write();
-            drop(cell);
+            if let Some(cell) = other.cell.try_lock() {
+                cell.with(|inner| Gc::get_mut(inner.as_mut().unwrap()).unwrap().write());
+            }
             drop(other);
         });
         drop(outer);
@@ -397,15 +443,17 @@ fn takes_a_mut_in_a_ring(after: fn(&Gc<Watched>)) {
         let dropped = Arc::default();
         let (outer, inner) = (Watched::new(&dropped), Watched::new(&dropped));
         drop(inner.clone());
-        *inner.cell.lock().unwrap() = Some(outer.clone());
-        *outer.cell.lock().unwrap() = Some(inner);
+        inner.set(outer.clone());
+        outer.set(inner);
         let other = outer.clone();
         let thread = thread::spawn(move || {
-            let mut cell = other.cell.lock().unwrap();
-            let inner = cell.as_mut().unwrap();
-            Gc::get_mut(inner).unwrap().write();
-            after(inner);
-            drop(cell);
+            if let Some(cell) = other.cell.try_lock() {
+                cell.with(|inner| {
+                    let inner = inner.as_mut().unwrap();
+                    Gc::get_mut(inner).unwrap().write();
+                    after(inner);
+                });
+            }
             drop(other);
         });
         drop(outer);

@@ -167,15 +167,15 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         "a `&mut` is given out while the guess looks",
         "word.rs",
-        "            if word & PINNED != 0 {\n                return Take::Pinned;\n            }\n",
-        "",
+        "            if word & (PINNED | COLLECTING) != 0 {\n                return Take::Busy;",
+        "            if word & COLLECTING != 0 {\n                return Take::Busy;",
         "takes_a_mut",
     ),
     mutation(
         "a `&mut` is given out under verdict",
         "word.rs",
-        "            if word & COLLECTING != 0 {\n                return Take::UnderVerdict;\n            }\n",
-        "",
+        "            if word & (PINNED | COLLECTING) != 0 {\n                return Take::Busy;",
+        "            if word & PINNED != 0 {\n                return Take::Busy;",
         "takes_a_mut",
     ),
     mutation(
