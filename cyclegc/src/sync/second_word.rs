@@ -110,9 +110,4 @@ impl SecondWord {
         // ORDERING: Acquire: pairs with Release in `less`: others are done with it.
         self.0.load(Acquire) & !TRACKED == 1
     }
-
-    #[cfg(test)]
-    pub(crate) fn holds(&self) -> u64 {
-        self.0.load(Relaxed) & HOLDS
-    }
 }

@@ -117,7 +117,7 @@ pub(crate) unsafe fn list(object: Object) {
     // SAFETY: as above.
     let size_bytes = unsafe { size_bytes(object) };
     let shards = &domain().shards.0;
-    let shard = local::with(local::Local::number) % SHARDS;
+    let shard = local::with(local::Local::number) % shards.len();
     lock(&shards[shard].0).push(object, size_bytes);
 }
 
