@@ -23,6 +23,11 @@
 //! assert_eq!(cyclegc::collect().collected, 2); // `Gc::new` collects by itself, too
 //! ```
 //!
+//! # Threads
+//!
+//! `Gc` is for one thread, as `Rc`. [`sync::Gc`] is the same for many, as `Arc`: [`sync`] has
+//! both side by side.
+//!
 //! # An object
 //!
 //! ```text
@@ -86,7 +91,7 @@
 //! # Features
 //!
 //! `derive` (default); `serde`; `indexmap`, `hashbrown` and `smallvec` for
-//! [`Trace`] on their collections.
+//! [`Trace`] on their collections, `parking_lot` on its locks.
 //!
 //! # Invariants
 //!
@@ -126,7 +131,12 @@ mod slots;
 mod state;
 pub mod sync;
 mod trace;
-#[cfg(any(feature = "indexmap", feature = "hashbrown", feature = "smallvec"))]
+#[cfg(any(
+    feature = "indexmap",
+    feature = "hashbrown",
+    feature = "smallvec",
+    feature = "parking_lot"
+))]
 mod trace_crates;
 mod trace_impls;
 mod unraisable;
