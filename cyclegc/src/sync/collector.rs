@@ -31,6 +31,8 @@ pub(crate) struct Collector {
     pub(crate) counts: Counts,
     pub(crate) stats: [GenerationStats; 3],
     guess: Guess,
+    /// Some objects may have a birth that is yet to come.
+    is_renumbered: bool,
 }
 
 /// What is left to do when no lock is held, since it runs code of a user.
@@ -53,6 +55,7 @@ impl Collector {
             counts: Counts::new(),
             stats: [GenerationStats::ZERO; 3],
             guess: Guess::new(),
+            is_renumbered: false,
         }
     }
 
@@ -80,6 +83,7 @@ impl Collector {
         if self.epochs.must_renumber() {
             // Objects keep their birth: all look young until they are looked at.
             self.epochs.renumber();
+            self.is_renumbered = true;
         }
         self.take_shards();
         let oldest_birth = self.epochs.oldest_birth(generation);
@@ -88,12 +92,17 @@ impl Collector {
         census.set_epoch(self.epochs.now());
 
         // What a frozen object refers to looks alive, and may be dead when that thaws.
+        // Nor are they entered: who makes objects faster than we look must not be chased.
+        let births = if self.is_renumbered {
+            oldest_birth..=u32::MAX
+        } else {
+            oldest_birth..=survivor_birth
+        };
+
         let strike_out = generation == Generation::Old && census.frozen() == 0;
         let lists = &mut self.lists[..=generation.index()];
         let suspects = lists.iter_mut().flat_map(std::mem::take);
-        let Guessed { garbage, alive } =
-            self.guess
-                .run(suspects, oldest_birth, strike_out, aftermath);
+        let Guessed { garbage, alive } = self.guess.run(suspects, births, strike_out, aftermath);
         aftermath.candidate_count = garbage.len() + alive.len();
         let next = next_list(generation);
         for candidate in alive {

@@ -25,6 +25,7 @@
 //! 2. `refs`, `edges` and `starts` are indexed as `candidates`; the edges of candidate `i`
 //!    are `edges[starts[i]..starts[i + 1]]`; its `index` is `i + 1`.
 
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::prefetch;
@@ -90,13 +91,13 @@ impl Guess {
         }
     }
 
-    /// Divides what the suspects reach, in `oldest_birth` and later, into what looks like
+    /// Divides what the suspects reach, of what was born in `births`, into what looks like
     /// garbage and what is alive. With `strike_out`, marks suspects with one handle as
     /// unlisted.
     pub(crate) fn run(
         &mut self,
         suspects: impl Iterator<Item = Object>,
-        oldest_birth: u32,
+        births: RangeInclusive<u32>,
         strike_out: bool,
         aftermath: &mut Aftermath,
     ) -> Guessed {
@@ -112,7 +113,7 @@ impl Guess {
             while self.refs.len() < self.candidates.len() {
                 let end = self.candidates.len().min(self.refs.len() + CHUNK);
                 let chunk = self.refs.len()..end;
-                self.look_at(chunk, oldest_birth, strike_out, &mut visit, aftermath);
+                self.look_at(chunk, &births, strike_out, &mut visit, aftermath);
             }
         }
         self.starts.push(self.edges.len());
@@ -144,7 +145,7 @@ impl Guess {
     fn look_at(
         &mut self,
         chunk: std::ops::Range<usize>,
-        oldest_birth: u32,
+        births: &RangeInclusive<u32>,
         strike_out: bool,
         visit: &mut Visit,
         aftermath: &mut Aftermath,
@@ -182,7 +183,7 @@ impl Guess {
             self.starts.push(self.edges.len());
             let end = self.ends[at];
             for found in first..end {
-                self.edge(visit.found[found], oldest_birth);
+                self.edge(visit.found[found], births);
             }
             first = end;
         }
@@ -213,7 +214,7 @@ impl Guess {
 
     /// Takes note of one edge, whose cell is still locked; its target may become a candidate.
     #[inline]
-    fn edge(&mut self, target: Object, oldest_birth: u32) {
+    fn edge(&mut self, target: Object, births: &RangeInclusive<u32>) {
         // SAFETY: an edge is a handle, and its cell is locked or its object pinned.
         let head = unsafe { target.head() };
         if !head.second.has(TRACKED) {
@@ -225,7 +226,8 @@ impl Guess {
         // SAFETY: just tested.
         let tracked = unsafe { target.tracked() };
         if tracked.index() == 0 {
-            if tracked.birth() < oldest_birth || self.candidates.len() > u32::MAX as usize / 2 {
+            let is_known = births.contains(&tracked.birth());
+            if !is_known || self.candidates.len() > u32::MAX as usize / 2 {
                 return;
             }
             // INVARIANT: 1.
