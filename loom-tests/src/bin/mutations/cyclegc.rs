@@ -83,7 +83,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         "who ends a value does not see what others did with it",
         "word.rs",
-        "        fence(Acquire);",
+        "            fence(Acquire);",
         "",
         "a_thread_walks",
     ),
