@@ -22,7 +22,7 @@ use crate::sync::domain::domain;
 use crate::sync::gc_box::{Erased, GcBox, free_any, free_box};
 use crate::sync::header::Object;
 use crate::sync::local::{self, Local};
-use crate::sync::second_word::{HAS_CELLS, TO_FINALIZE, TRACKED};
+use crate::sync::second_word::{HAS_CELLS, TO_FINALIZE};
 use crate::sync::unraisable::{guarded, report};
 use crate::sync::weak_cell;
 use crate::sync::word::CountWord;
@@ -113,8 +113,10 @@ impl<T: Erased + ?Sized> End<T> {
     /// As for [`last_drop_of`]; the value is dropped while this exists.
     #[inline]
     unsafe fn of(object: Object) -> Self {
-        // SAFETY: the caller's.
-        unsafe { count_end(object) };
+        if T::type_may_hold_gc() {
+            // SAFETY: the caller's.
+            unsafe { count_end(object) };
+        }
         End {
             object,
             of: std::marker::PhantomData,
@@ -122,19 +124,16 @@ impl<T: Erased + ?Sized> End<T> {
     }
 }
 
-/// Counts the end of an object.
+/// Counts the end of a tracked object.
 ///
 /// # Safety
 ///
-/// The object is allocated.
+/// The object is allocated, and tracked.
 #[inline]
 pub(crate) unsafe fn count_end(object: Object) {
+    local::with(Local::died);
     // SAFETY: the caller's.
-    if unsafe { object.head() }.second.has(TRACKED) {
-        local::with(Local::died);
-        // SAFETY: just tested.
-        domain().census.ended(unsafe { object.tracked() }.birth());
-    }
+    domain().census.ended(unsafe { object.tracked() }.birth());
 }
 
 impl<T: Erased + ?Sized> Drop for End<T> {

@@ -66,7 +66,7 @@ pub(crate) fn delete_garbage(dead: &[Object]) {
                 next += 1;
                 // SAFETY: invariant 1.
                 let vtable = unsafe { object.head() }.vtable;
-                // SAFETY: invariant 1.
+                // SAFETY: invariant 1; garbage is tracked.
                 unsafe { count_end(*object) };
                 // SAFETY: invariant 2. Nothing outside refers to it.
                 unsafe { (vtable.drop_value)(*object) };

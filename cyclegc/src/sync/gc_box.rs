@@ -249,7 +249,8 @@ impl<T: Erased + ?Sized> Table<T> {
 #[inline]
 pub(crate) unsafe fn free_box<T: Erased + ?Sized>(object: Object) {
     // SAFETY: the caller's.
-    let (layout, prefix_bytes) = unsafe { Table::<T>::layout(object) };
+    let inner = unsafe { T::inner_layout(object) };
+    let (layout, prefix_bytes) = block_around(inner, T::type_may_hold_gc(), T::SLICE);
     // SAFETY: the caller's.
     unsafe { free_block(object, layout, prefix_bytes) };
 }

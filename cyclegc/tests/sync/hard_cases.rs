@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use cyclegc::Trace;
 use cyclegc::sync::{self, Gc};
 
-use crate::support::{Life, Locked as _, Node, alone, ring};
+use crate::support::{Life, Locked as _, Node, alone, join, ring};
 
 #[test]
 fn what_a_guard_protects_is_not_looked_into() {
@@ -132,13 +132,14 @@ fn handles_that_move_and_are_smuggled_while_threads_collect_stay_good() {
     a.link(&ball);
     drop(ball);
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        let collects = || {
             scope.spawn(|| {
                 while !stop.load(SeqCst) {
                     sync::collect();
                 }
-            });
-        }
+            })
+        };
+        let threads = vec![collects(), collects()];
         for _ in 0..if cfg!(debug_assertions) { 3000 } else { 30_000 } {
             for (from, to) in [(&a, &b), (&b, &a)] {
                 let ball = from.links().pop();
@@ -147,6 +148,7 @@ fn handles_that_move_and_are_smuggled_while_threads_collect_stay_good() {
             }
         }
         stop.store(true, SeqCst);
+        join(threads);
     });
     assert_eq!(alive.load(SeqCst), 3);
     drop((a, b));

@@ -9,7 +9,7 @@ use cyclegc::sync::{self, Gc};
 use cyclegc::{Finalize, Generation, Trace};
 use proptest::prelude::*;
 
-use crate::support::{Life, Locked as _, alone};
+use crate::support::{Life, Locked as _, alone, join};
 
 #[derive(Trace)]
 struct Node {
@@ -139,10 +139,11 @@ proptest! {
         let mut roots: [Vec<Gc<Node>>; 3] = Default::default();
         for round in &rounds {
             std::thread::scope(|scope| {
-                for (ops, roots) in round.iter().zip(&mut roots) {
+                let threads = round.iter().zip(&mut roots).map(|(ops, roots)| {
                     let (slots, alive) = (&slots, &alive);
-                    scope.spawn(move || run_ops(ops, roots, slots, alive));
-                }
+                    scope.spawn(move || run_ops(ops, roots, slots, alive))
+                });
+                join(threads.collect());
             });
             sync::collect();
             let mut all: Vec<_> = roots.iter().flatten().cloned().collect();

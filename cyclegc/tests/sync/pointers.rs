@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use cyclegc::Trace;
 use cyclegc::sync::{self, AtomicGc, Gc};
 
-use crate::support::{Life, alone};
+use crate::support::{Life, alone, join};
 
 #[derive(Trace)]
 struct Link {
@@ -43,7 +43,7 @@ fn a_chain_is_built_and_taken_apart_by_threads() {
     let head = AtomicGc::new(None);
     let rounds = if cfg!(debug_assertions) { 300 } else { 3000 };
     std::thread::scope(|scope| {
-        for _ in 0..3 {
+        let run = || {
             scope.spawn(|| {
                 for round in 0..rounds {
                     // Push, as a stack without a lock does.
@@ -69,8 +69,9 @@ fn a_chain_is_built_and_taken_apart_by_threads() {
                         sync::collect();
                     }
                 }
-            });
-        }
+            })
+        };
+        join(vec![run(), run(), run()]);
     });
     head.store(None);
     sync::collect();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use cyclegc::Generation;
 use cyclegc::sync::{self, Gc, Weak};
 
-use crate::support::{Locked as _, Node, alone, ring};
+use crate::support::{Locked as _, Node, alone, join, ring};
 
 /// A generator of numbers that need not be good (xorshift).
 struct Random(u64);
@@ -94,11 +94,12 @@ fn run(threads: u64) {
     let (alive, shelf) = (Arc::default(), Shelf::default());
     for round in 0..ROUNDS {
         std::thread::scope(|scope| {
-            for thread in 0..threads {
+            let threads = (0..threads).map(|thread| {
                 let seed = (round as u64 + 1) * 7919 + thread * 104_729;
                 let (alive, shelf) = (&alive, &shelf);
-                scope.spawn(move || mutate(seed, alive, shelf));
-            }
+                scope.spawn(move || mutate(seed, alive, shelf))
+            });
+            join(threads.collect());
         });
     }
     shelf.locked().clear();

@@ -39,6 +39,13 @@ impl Drop for Alone {
     }
 }
 
+/// Waits for threads one by one: ThreadSanitizer does not see that a scope does.
+pub(crate) fn join<T>(threads: Vec<std::thread::ScopedJoinHandle<'_, T>>) {
+    for thread in threads {
+        assert!(thread.join().is_ok(), "a thread panicked");
+    }
+}
+
 /// Locks, whatever a panic left behind.
 pub(crate) trait Locked<T> {
     fn locked(&self) -> MutexGuard<'_, T>;
