@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 
 use crate::dealloc;
+use crate::derive_support::Coerce;
 use crate::edge::EdgeTracer;
 use crate::gc_box::{self, Erased, GcBox};
 use crate::header::{COLLECTING, Header, MUT_TAKEN, SUSPECT, TO_FINALIZE, TRACKED};
@@ -400,19 +401,17 @@ impl<T: ?Sized> Gc<T> {
         // `objects` stay away, see above.
         unsafe { &mut *value }
     }
+}
 
-    /// Changes the static type of a handle; see [`into_dyn!`](crate::into_dyn).
-    ///
-    /// # Safety
-    ///
-    /// `coerce` does nothing but an unsizing coercion.
-    #[doc(hidden)]
-    #[must_use]
+impl<T: ?Sized> Coerce for Gc<T> {
+    type Target = T;
+    type Other<U: ?Sized> = Gc<U>;
+
     #[cfg_attr(cyclegc_provenance, track_caller)]
-    pub unsafe fn coerce_with<U: ?Sized>(this: Gc<T>, coerce: fn(*mut T) -> *mut U) -> Gc<U> {
+    unsafe fn coerce_with<U: ?Sized>(self, coerce: fn(*mut T) -> *mut U) -> Gc<U> {
         // The address is the box's, which an unsizing coercion does not read.
         // `*mut`, so that a subtype is not coerced.
-        let object = coerce(this.into_box().as_ptr() as *mut T) as *mut GcBox<U>;
+        let object = coerce(self.into_box().as_ptr() as *mut T) as *mut GcBox<U>;
         // SAFETY: the coercion kept the address, which is not null.
         Gc::from_box(unsafe { NonNull::new_unchecked(object) })
     }
@@ -507,7 +506,8 @@ static_assertions::assert_not_impl_any!(Gc<u64>: Send, Sync);
 
 /// Changes a `Gc<T>` into a `Gc<dyn Trait>` or another unsized type.
 ///
-/// Stable Rust cannot coerce handles of other crates by itself.
+/// Stable Rust cannot coerce handles of other crates by itself. Handles of
+/// [`sync`](crate::sync) stay `Send` if the trait object is: `dyn Shape + Send + Sync`.
 ///
 /// ```
 /// use cyclegc::{Gc, Trace, into_dyn};
@@ -533,6 +533,6 @@ macro_rules! into_dyn {
     ($gc:expr => $to:ty) => {{
         let gc = $gc;
         // SAFETY: the closure is an unsizing coercion or does not compile.
-        unsafe { $crate::Gc::coerce_with::<$to>(gc, |value| value) }
+        unsafe { $crate::__derive::Coerce::coerce_with::<$to>(gc, |value| value) }
     }};
 }

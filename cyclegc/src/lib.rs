@@ -23,6 +23,11 @@
 //! assert_eq!(cyclegc::collect().collected, 2); // `Gc::new` collects by itself, too
 //! ```
 //!
+//! # Threads
+//!
+//! `Gc` is for one thread, as `Rc`. [`sync::Gc`] is the same for many, as `Arc`: [`sync`] has
+//! both side by side.
+//!
 //! # An object
 //!
 //! ```text
@@ -87,7 +92,7 @@
 //! # Features
 //!
 //! `derive` (default); `serde`; `indexmap`, `hashbrown` and `smallvec` for
-//! [`Trace`] on their collections.
+//! [`Trace`] on their collections, `parking_lot` on its locks.
 //!
 //! # Invariants
 //!
@@ -128,8 +133,14 @@ mod pool;
 mod prefetch;
 mod slots;
 mod state;
+pub mod sync;
 mod trace;
-#[cfg(any(feature = "indexmap", feature = "hashbrown", feature = "smallvec"))]
+#[cfg(any(
+    feature = "indexmap",
+    feature = "hashbrown",
+    feature = "smallvec",
+    feature = "parking_lot"
+))]
 mod trace_crates;
 mod trace_impls;
 mod unraisable;
@@ -159,5 +170,5 @@ pub use cyclegc_derive::Trace;
 #[doc(hidden)]
 pub mod __derive {
     //! For the derive's output.
-    pub use crate::derive_support::{Finalizer, NoFinalizer};
+    pub use crate::derive_support::{Coerce, Finalizer, NoFinalizer};
 }

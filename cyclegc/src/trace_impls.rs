@@ -511,11 +511,14 @@ macro_rules! lock {
         // SAFETY: the value is owned and asked once, unless it is locked.
         unsafe impl<T: Trace> Trace for $type<T> {
             fn trace(&self, tracer: &mut Tracer<'_>) {
-                match self.$try_lock() {
-                    Ok(value) => tracer.value(&*value),
-                    Err(TryLockError::Poisoned(value)) => tracer.value(&**value.get_ref()),
-                    Err(TryLockError::WouldBlock) => {}
-                }
+                let guard = match self.$try_lock() {
+                    Ok(guard) => guard,
+                    Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
+                    Err(TryLockError::WouldBlock) => return,
+                };
+                tracer.value(&*guard);
+                // SAFETY: the guard borrows from `self`.
+                unsafe { tracer.keep(guard) };
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
                 match self.$try_lock() {
@@ -535,6 +538,12 @@ macro_rules! lock {
 }
 
 lock! { Mutex, try_lock; RwLock, try_read }
+
+#[cfg(loom)]
+use loom::sync::{Mutex as LoomMutex, RwLock as LoomRwLock};
+
+#[cfg(loom)]
+lock! { LoomMutex, try_lock; LoomRwLock, try_read }
 
 /// Ranges.
 macro_rules! range {
