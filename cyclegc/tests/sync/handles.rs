@@ -17,11 +17,7 @@ struct Counted {
 fn a_value_dies_with_its_last_handle_in_the_thread_that_drops_it() {
     let _alone = alone();
     let alive = Arc::default();
-    let one = Gc::new(
-        Mutex::new(Some(Life::new(&alive)).map(Arc::new))
-            .into_inner()
-            .unwrap(),
-    );
+    let one = Gc::new(Arc::new(Life::new(&alive)));
     let two = one.clone();
     drop(one);
     assert_eq!(alive.load(SeqCst), 1);
@@ -119,11 +115,12 @@ fn headers_are_small() {
 #[test]
 fn a_cycle_through_each_kind_of_cell_is_collected() {
     let _alone = alone();
+    type Nested = Vec<Mutex<std::cell::Cell<Option<AnyGc>>>>;
     #[derive(Trace, Default)]
     struct Cells {
         lock: RwLock<Option<AnyGc>>,
         once: OnceLock<AnyGc>,
-        nested: Mutex<std::cell::RefCell<Vec<Mutex<std::cell::Cell<Option<AnyGc>>>>>>,
+        nested: Mutex<std::cell::RefCell<Nested>>,
     }
     let cells = Gc::new(Cells::default());
     *cells.lock.write().unwrap() = Some((&cells).into());
