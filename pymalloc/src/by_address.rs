@@ -13,7 +13,8 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
 use core::ptr::NonNull;
 
-use crate::global::{PyMalloc, SHARED, spill};
+use crate::debug::{self, Expect};
+use crate::global::{PyMalloc, SHARED, spill_unsized};
 use crate::os;
 use crate::region;
 use crate::size_class::SizeClass;
@@ -108,6 +109,10 @@ pub unsafe fn dealloc_unsized(block: *mut u8) -> Result<(), ForeignBlock> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub unsafe fn realloc_unsized(block: *mut u8, new: Layout) -> Result<*mut u8, ForeignBlock> {
+    if debug::is_on() {
+        // SAFETY: the caller's block; what is none is reported.
+        return Ok(unsafe { debug::resize(block, Expect::Anything, new) });
+    }
     let old_class = class_of(block);
     let old_size = match old_class {
         Some(class) => class.block_size(),
@@ -155,7 +160,7 @@ pub(crate) fn class_of(block: *const u8) -> Option<SizeClass> {
 #[cold]
 #[inline(never)]
 fn spill_quietly(class: SizeClass) {
-    keeping_errno(|| with_heap(|heap| spill(heap, heap.hand(class))));
+    keeping_errno(|| with_heap(|heap| spill_unsized(heap, heap.hand(class))));
 }
 
 /// # Safety
@@ -165,6 +170,11 @@ fn spill_quietly(class: SizeClass) {
 unsafe fn dealloc_large(block: *mut u8) -> Result<(), ForeignBlock> {
     keeping_errno(|| {
         let start = NonNull::new(block).ok_or(ForeignBlock)?;
+        if debug::is_on() {
+            // SAFETY: the caller's block; what is none is reported.
+            unsafe { debug::release(block, Expect::Anything) };
+            return Ok(());
+        }
         SHARED.large.size_from(block.addr()).ok_or(ForeignBlock)?;
         // SAFETY: a large block starts there; the caller gives it up.
         unsafe { SHARED.large.dealloc(start) };

@@ -254,6 +254,13 @@ impl Large {
         self.lock().map.find(addr).map(Node::size)
     }
 
+    /// The block that `addr` lies in: where it starts, and its size.
+    pub(crate) fn block_at(&self, addr: usize) -> Option<(usize, usize)> {
+        let state = self.lock();
+        let node = state.map.find(addr)?;
+        Some((node.addr(), node.size()))
+    }
+
     /// Gives the cached mappings back; how many bytes.
     pub(crate) fn trim(&self) -> usize {
         let mut given = 0;

@@ -44,6 +44,8 @@
 //!
 //! | variable | values | default | does |
 //! |---|---|---|---|
+//! | `PYMALLOC` | `default`, `debug` | `default` | the hooks of [`PyMallocDebug`] for [`PyMalloc`] |
+//! | `PYMALLOC_STACKS` | `0`, `1` | `0` | the debug hooks note where each block was allocated and freed |
 //! | `PYMALLOC_STATS` | `0`, `1` | `0` | prints [`stats`] to standard error at exit |
 //! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` | `4m` | how much of freed large blocks stays mapped for reuse |
 //!
@@ -85,6 +87,8 @@ mod sync;
 
 #[cfg(not(any(loom, miri)))]
 mod by_address;
+#[cfg(not(any(loom, miri)))]
+mod debug;
 #[cfg(not(loom))]
 mod fork;
 #[cfg(not(any(loom, miri)))]
@@ -100,8 +104,12 @@ mod large_cache;
 mod large_map;
 #[cfg(loom)]
 pub mod model;
+#[cfg(not(any(loom, miri)))]
+mod report;
 #[cfg(not(loom))]
 mod settings;
+#[cfg(not(any(loom, miri)))]
+mod stack;
 #[cfg(not(loom))]
 mod stats;
 #[cfg(not(loom))]
@@ -118,6 +126,11 @@ mod fault;
 
 #[cfg(not(any(loom, miri)))]
 pub use by_address::{ForeignBlock, dealloc_unsized, realloc_unsized};
+#[cfg(not(any(loom, miri)))]
+pub use debug::PyMallocDebug;
+/// Under Miri all are one.
+#[cfg(miri)]
+pub use global::PyMalloc as PyMallocDebug;
 #[cfg(not(loom))]
 pub use global::{PyMalloc, owns, stats, trim, usable_size, verify_heap};
 #[cfg(not(loom))]
