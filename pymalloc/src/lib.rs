@@ -106,6 +106,8 @@ mod large_map;
 pub mod model;
 #[cfg(not(any(loom, miri)))]
 mod report;
+#[cfg(not(any(loom, miri)))]
+mod secure;
 #[cfg(not(loom))]
 mod settings;
 #[cfg(not(any(loom, miri)))]
@@ -130,9 +132,11 @@ pub use by_address::{ForeignBlock, dealloc_unsized, realloc_unsized};
 pub use debug::PyMallocDebug;
 /// Under Miri all are one.
 #[cfg(miri)]
-pub use global::PyMalloc as PyMallocDebug;
+pub use global::{PyMalloc as PyMallocDebug, PyMalloc as PyMallocSecure};
 #[cfg(not(loom))]
 pub use global::{PyMalloc, owns, stats, trim, usable_size, verify_heap};
+#[cfg(not(any(loom, miri)))]
+pub use secure::PyMallocSecure;
 #[cfg(not(loom))]
 pub use stats::{ClassStats, Stats};
 #[cfg(not(loom))]
