@@ -35,6 +35,7 @@ use crate::fork;
 use crate::front::Hand;
 use crate::heap::Heap;
 use crate::os;
+use crate::secure;
 use crate::settings;
 use crate::shared::Shared;
 use crate::size_class::SizeClass;
@@ -392,6 +393,7 @@ extern "C" fn after_fork() {
 extern "C" fn in_child() {
     FORK.release();
     with_heap(|heap| fork::forget_others(&SHARED, heap.member()));
+    secure::reseed();
 }
 
 extern "C" fn print_stats() {

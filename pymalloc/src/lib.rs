@@ -46,6 +46,7 @@
 //! |---|---|---|---|
 //! | `PYMALLOC` | `default`, `debug` | `default` | the hooks of [`PyMallocDebug`] for [`PyMalloc`] |
 //! | `PYMALLOC_STACKS` | `0`, `1` | `0` | the debug hooks note where each block was allocated and freed |
+//! | `PYMALLOC_SAMPLE` | a number, `0` | `0` | one allocation in so many lies between guard pages, where the global allocator is [`Sampled`] |
 //! | `PYMALLOC_STATS` | `0`, `1` | `0` | prints [`stats`] to standard error at exit |
 //! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` | `4m` | how much of freed large blocks stays mapped for reuse |
 //!
@@ -89,7 +90,7 @@ mod sync;
 mod by_address;
 #[cfg(not(any(loom, miri)))]
 mod debug;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, miri)))]
 mod fork;
 #[cfg(not(any(loom, miri)))]
 mod global;
@@ -106,6 +107,8 @@ mod large_map;
 pub mod model;
 #[cfg(not(any(loom, miri)))]
 mod report;
+#[cfg(not(any(loom, miri)))]
+mod sampled;
 #[cfg(not(any(loom, miri)))]
 mod secure;
 #[cfg(not(loom))]
@@ -135,6 +138,8 @@ pub use debug::PyMallocDebug;
 pub use global::{PyMalloc as PyMallocDebug, PyMalloc as PyMallocSecure};
 #[cfg(not(loom))]
 pub use global::{PyMalloc, owns, stats, trim, usable_size, verify_heap};
+#[cfg(not(any(loom, miri)))]
+pub use sampled::{Sampled, set_sample_rate};
 #[cfg(not(any(loom, miri)))]
 pub use secure::PyMallocSecure;
 #[cfg(not(loom))]

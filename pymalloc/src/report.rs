@@ -23,7 +23,6 @@ pub(crate) enum Misuse {
     Underflow,
     WriteAfterFree,
     UseAfterFree,
-    Corruption,
 }
 
 impl fmt::Display for Misuse {
@@ -36,7 +35,6 @@ impl fmt::Display for Misuse {
             Self::Underflow => "underflow",
             Self::WriteAfterFree => "write after free",
             Self::UseAfterFree => "use after free",
-            Self::Corruption => "corruption",
         })
     }
 }

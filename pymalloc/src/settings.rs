@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | `PYMALLOC` | `default`, `debug` | `default` | [`PyMallocDebug`](crate::PyMallocDebug)'s hooks for `PyMalloc` (CPython `PYTHONMALLOC`) |
 //! | `PYMALLOC_STACKS` | `0`, `1` | `0` | the debug hooks note where each block was allocated and freed |
+//! | `PYMALLOC_SAMPLE` | a number, `0` | `0` | one allocation in so many lies between guard pages, under [`Sampled`](crate::Sampled) |
 //! | `PYMALLOC_STATS` | `0`, `1` | `0` | prints [`stats`](crate::stats) to standard error when the process exits (CPython `PYTHONMALLOCSTATS`) |
 //! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` multiply by 1024 | `4m` | how much of freed large blocks stays mapped for reuse |
 //!
@@ -76,6 +77,14 @@ pub(crate) fn takes_stacks() -> bool {
     is_on(&TAKES_STACKS, || read_switch(c"PYMALLOC_STACKS"))
 }
 
+/// How many allocations there are to one that is sampled; 0 if none is.
+#[cfg(not(miri))]
+pub(crate) fn sample_rate() -> u32 {
+    let allowed = "a number such as 0 or 5000";
+    let rate = read(c"PYMALLOC_SAMPLE", allowed, "0", parse_number);
+    rate.map_or(0, |rate| u32::try_from(rate).unwrap_or(u32::MAX))
+}
+
 /// A switch that is read once: 1 is off, 2 is on.
 fn is_on(switch: &OnceNonZeroUsize, read: impl FnOnce() -> bool) -> bool {
     let value = switch.get_or_init(|| {
@@ -123,11 +132,14 @@ fn parse_bytes(value: &[u8]) -> Option<usize> {
         (b'g' | b'G', digits) => (digits, 30),
         _ => (value, 0),
     };
+    parse_number(digits)?.checked_mul(1 << shift)
+}
+
+fn parse_number(digits: &[u8]) -> Option<usize> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let number: usize = str::from_utf8(digits).ok()?.parse().ok()?;
-    number.checked_mul(1 << shift)
+    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ pub(crate) fn size_of(data: *const u8) -> Option<usize> {
 }
 
 /// Holds the quarantine still during a fork.
-pub(crate) fn lock() -> quarantine::Held {
+pub(crate) fn lock() -> Held {
     quarantine::lock()
 }
 

@@ -60,19 +60,10 @@ pub(crate) unsafe fn allow(start: *mut u8, size: usize) -> bool {
     unsafe { libc::mprotect(start.cast(), size, access) == 0 }
 }
 
-/// Forbids all access to `size` bytes, which keep what is in them.
-///
-/// # Safety
-/// Whole pages that were reserved here, the caller's, and nobody's to use any more.
-pub(crate) unsafe fn forbid(start: *mut u8, size: usize) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { libc::mprotect(start.cast(), size, libc::PROT_NONE) == 0 }
-}
-
 /// Takes the memory behind `size` bytes away and keeps their addresses reserved.
 ///
 /// # Safety
-/// As for [`forbid`].
+/// Whole pages that were reserved here, the caller's, and nobody's to use any more.
 pub(crate) unsafe fn reserve_again(start: *mut u8, size: usize) -> bool {
     // SAFETY: the caller's own pages are replaced.
     let now = unsafe {

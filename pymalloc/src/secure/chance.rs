@@ -26,7 +26,7 @@ impl Chance {
     /// A number below `limit`; 0 for 0.
     #[inline(always)]
     pub(crate) fn below(&mut self, limit: u32) -> u32 {
-        (u64::from(self.next()) * u64::from(limit) >> 32) as u32
+        ((u64::from(self.next()) * u64::from(limit)) >> 32) as u32
     }
 }
 

@@ -136,7 +136,7 @@ pub(crate) fn dealloc(block: *mut u8, layout: Layout) {
 
 /// The block's node, out of the map; what is no block of that layout ends the process.
 fn take(block: *mut u8, layout: Layout) -> &'static Node {
-    let mut state = state();
+    let state = state();
     let Some(node) = state.map.remove(block.addr()) else {
         let was_freed = state.is_kept(block);
         let inside = state
@@ -166,13 +166,10 @@ fn keep(pages: Pages) {
         unsafe { pages.unmap() };
         return;
     }
-    let mut next = Some(pages);
+    let mut released = state().push(pages);
     loop {
-        let released = match next.take() {
-            Some(pages) => state().push(pages),
-            None => state().pop_excess(),
-        };
-        let Some(released) = released else {
+        released = released.or_else(|| state().pop_excess());
+        let Some(released) = released.take() else {
             break;
         };
         // SAFETY: freed, and no longer kept.

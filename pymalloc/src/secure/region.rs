@@ -229,7 +229,7 @@ impl Region {
         let pool = self.pool(offset >> self.pool_shift);
         let rest = offset & ((1 << self.pool_shift) - 1);
         // Exact: rest < 2^18, and the reciprocal is off by less than one in 2^40 - 2^16.
-        let index = (rest as u64 * self.reciprocal >> 40) as usize;
+        let index = ((rest as u64 * self.reciprocal) >> 40) as usize;
         // ORDERING: Acquire receives the record from `make_pool`.
         if index >= pool.capacity.load(Acquire) as usize {
             return Err(NoBlock::Outside);
