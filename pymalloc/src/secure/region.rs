@@ -27,7 +27,8 @@
 //! 3. `free` is the number of set bits.
 //!
 //! # Access
-//! `capacity` and the states: any thread. All else in a pool: under its class's lock.
+//! `capacity` and the states: any thread; `rest` too, once there is a capacity. All else in
+//! a pool: under its class's lock.
 
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -45,6 +46,8 @@ use crate::size_class::SizeClass;
 #[repr(C, align(64))]
 pub(crate) struct Region {
     base: *mut u8,
+    /// The pools' records.
+    records: *mut u8,
     class: SizeClass,
     pool_shift: u32,
     /// `ceil(2^40 / block size)`: a division by the block size as a product.
@@ -68,6 +71,9 @@ pub(crate) struct Pool {
     words: Cell<u32>,
     pub(crate) is_listed: Cell<bool>,
     base: Cell<*mut u8>,
+    /// The bits, then the states. (Not found by the record's own address: a reference to
+    /// the record is a right to the record alone.)
+    rest: Cell<*const Cell<u64>>,
     pub(crate) next: Cell<Option<&'static Pool>>,
     pub(crate) prev: Cell<Option<&'static Pool>>,
 }
@@ -126,6 +132,7 @@ impl Region {
         let region: *mut Self = record.cast();
         let value = Self {
             base: base.as_ptr(),
+            records: region.wrapping_add(1).cast(),
             class,
             pool_shift: class.pool_size().trailing_zeros(),
             reciprocal: (1_u64 << 40).div_ceil(class.block_size() as u64),
@@ -164,10 +171,13 @@ impl Region {
 
     #[inline(always)]
     fn pool(&self, index: usize) -> &'static Pool {
-        let records = core::ptr::from_ref(self).wrapping_add(1).cast::<u8>();
-        let record: *const Pool = records.wrapping_add(index * self.record_size).cast();
         // SAFETY: the index is of a pool; its record, zeros until it is made, is a record.
-        unsafe { &*record }
+        unsafe { &*self.record(index) }
+    }
+
+    #[inline(always)]
+    fn record(&self, index: usize) -> *const Pool {
+        self.records.wrapping_add(index * self.record_size).cast()
     }
 
     /// Makes pool `index`, which was not made before; `None` if memory has run out, or the
@@ -184,6 +194,7 @@ impl Region {
         let capacity = (room / self.block_size) as u32;
         let pool = self.pool(index);
         pool.base.set(self.base.wrapping_add(offset));
+        pool.rest.set(self.record(index).wrapping_add(1).cast());
         pool.words.set(self.class.capacity().div_ceil(64));
         pool.free.set(capacity);
         for (word, bits) in pool.bits().iter().enumerate() {
@@ -262,16 +273,14 @@ fn record_size(class: SizeClass) -> usize {
 
 impl Pool {
     fn bits(&'static self) -> &'static [Cell<u64>] {
-        let first: *const Cell<u64> = core::ptr::from_ref(self).wrapping_add(1).cast();
         // SAFETY: the record goes on with that many words (`record_size`).
-        unsafe { core::slice::from_raw_parts(first, self.words.get() as usize) }
+        unsafe { core::slice::from_raw_parts(self.rest.get(), self.words.get() as usize) }
     }
 
     #[inline(always)]
     fn state(&'static self, index: usize, class: SizeClass) -> &'static AtomicU8 {
         let words = class.capacity().div_ceil(64) as usize;
-        let bits = core::ptr::from_ref(self).wrapping_add(1).cast::<u64>();
-        let states = bits.wrapping_add(words).cast::<AtomicU8>();
+        let states = self.rest.get().wrapping_add(words).cast::<AtomicU8>();
         // SAFETY: the record goes on with a state for each block; the index is of one.
         unsafe { &*states.wrapping_add(index) }
     }

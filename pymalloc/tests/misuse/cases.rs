@@ -362,7 +362,7 @@ pub(crate) const CASES: &[Case] = &[
     ("write 1 byte 100 behind, small", |s| {
         let blocks = [(); 8].map(|()| alloc(s, SMALL));
         write(blocks[0], (SMALL + 100) as isize, 0x41);
-        blocks.map(|block| free(s, block, SMALL));
+        blocks.into_iter().for_each(|block| free(s, block, SMALL));
         go_on(s, SMALL);
     }),
     ("write 1 byte before, small", |s| underflow(s, SMALL, 1)),
