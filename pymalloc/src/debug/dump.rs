@@ -85,9 +85,12 @@ pub(super) fn no_header(data: *mut u8, raw: *mut u8, raw_size: usize) -> ! {
     // SAFETY: the byte lies in the raw block, before the data, or is the data's first.
     let id = unsafe { data.wrapping_sub(8).max(raw).read() };
     let offset = data.addr() - raw.addr();
-    let (misuse, what) = if id == super::block::DEAD && offset.is_power_of_two() && offset >= 16 {
+    let may_start = offset.is_power_of_two() && offset >= 16;
+    // SAFETY: the raw block's part before a header that may be there.
+    let before = unsafe { core::slice::from_raw_parts(raw, offset.saturating_sub(16)) };
+    let (misuse, what) = if id == super::block::DEAD && may_start {
         (Misuse::DoubleFree, "the block was freed some time ago")
-    } else if offset == 16 {
+    } else if may_start && before.iter().all(|byte| *byte == FORBIDDEN) {
         (
             Misuse::Underflow,
             "what lies before the block, its size and id, was written over",

@@ -2,6 +2,7 @@
 
 use core::alloc::Layout;
 
+use super::large;
 use super::map;
 use super::region::{NoBlock, Region};
 use crate::report::{Misuse, Report};
@@ -31,6 +32,11 @@ pub(crate) fn no_block(block: *mut u8, layout: Layout) -> ! {
                 "{inside} bytes inside a block of {}",
                 region.class().block_size()
             ),
+        ),
+        _ if large::state().size_from(address).is_some() => Report::new(
+            Misuse::WrongLayout,
+            address,
+            format_args!("freed as {} bytes; a large block is there", layout.size()),
         ),
         _ => Report::new(
             Misuse::InvalidFree,

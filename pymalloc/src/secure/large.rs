@@ -215,6 +215,12 @@ fn move_to_new(old: Pages, size: usize, align: usize) -> Option<Pages> {
 }
 
 impl State {
+    /// The size of the block that starts at an address.
+    pub(crate) fn size_from(&self, address: usize) -> Option<usize> {
+        let node = self.map.find(address)?;
+        (node.addr() == address).then(|| node.size())
+    }
+
     fn push(&mut self, pages: Pages) -> Option<Pages> {
         self.kept_bytes += pages.size;
         let released = self.kept.get_mut(self.oldest)?.replace(pages);

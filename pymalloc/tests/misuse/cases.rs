@@ -11,6 +11,9 @@ use std::sync::Barrier;
 /// The allocator that a case misuses.
 pub(crate) type Subject = &'static (dyn GlobalAlloc + Sync);
 
+/// What a case says if the allocator did the attacker's will.
+pub(crate) const TAKEN_OVER: &str = "the target was handed out as a block";
+
 /// A case by its name.
 pub(crate) type Case = (&'static str, fn(Subject));
 
@@ -33,7 +36,7 @@ fn alloc_as(subject: Subject, layout: Layout) -> *mut u8 {
     // SAFETY: the layout is not empty.
     let block = unsafe { subject.alloc(layout) };
     assert!(!block.is_null(), "out of memory");
-    for offset in 0..layout.size() {
+    for offset in (0..layout.size()).step_by(layout.size() / 16 + 1) {
         // SAFETY: within the block.
         unsafe { block.add(offset).write_volatile(0x5a) };
     }
@@ -64,14 +67,50 @@ fn read(block: *mut u8, offset: isize) {
     black_box(unsafe { black_box(block).offset(offset).read_volatile() });
 }
 
-/// Goes on as a program does: many blocks of the size, and back.
+/// Goes on as a program does: more blocks of the size than a pool has, and back, so that
+/// whatever was freed before is used again.
 fn go_on(subject: Subject, size: usize) {
-    for _ in 0..40 {
-        let blocks: Vec<_> = (0..64).map(|_| alloc(subject, size)).collect();
+    for _ in 0..8 {
+        let blocks = many(subject, size);
         for block in blocks {
             free(subject, block, size);
         }
     }
+}
+
+fn many(subject: Subject, size: usize) -> Vec<*mut u8> {
+    (0..1_100).map(|_| alloc(subject, size)).collect()
+}
+
+/// A block among others, as most are.
+fn alloc_in_company(subject: Subject, size: usize) -> *mut u8 {
+    let company = [(); 4].map(|()| alloc(subject, size));
+    black_box(company);
+    alloc(subject, size)
+}
+
+/// A block with neighbours on both sides that are in use, and the others.
+fn crowded(subject: Subject, size: usize) -> (*mut u8, Vec<*mut u8>) {
+    let first: Vec<_> = (0..8).map(|_| alloc(subject, size)).collect();
+    let mut all = many(subject, size);
+    all.extend(&first);
+    all.sort_unstable();
+    let span = |block: &*mut u8| {
+        let at = all.binary_search(block).expect("it is one of all");
+        let around = at
+            .checked_sub(1)
+            .and_then(|before| all.get(before))
+            .zip(all.get(at + 3));
+        around.map_or(usize::MAX, |(before, behind)| behind.addr() - before.addr())
+    };
+    // One that an allocator treats as special is among the first.
+    let block = first
+        .iter()
+        .copied()
+        .min_by_key(span)
+        .expect("there are eight");
+    all.retain(|other| *other != block);
+    (block, all)
 }
 
 /// A pointer that crosses to another thread.
@@ -90,7 +129,7 @@ fn in_thread(f: impl FnOnce() -> Sent + Send + 'static) -> *mut u8 {
 }
 
 fn double_free(subject: Subject, size: usize) {
-    let block = alloc(subject, size);
+    let block = alloc_in_company(subject, size);
     free(subject, block, size);
     free(subject, block, size);
     go_on_large_or_small(subject, size);
@@ -119,24 +158,26 @@ fn overflow(subject: Subject, size: usize, by: usize, value: u8) {
 }
 
 fn underflow(subject: Subject, size: usize, by: usize) {
-    let other = alloc(subject, size);
-    let block = alloc(subject, size);
+    let (block, others) = crowded(subject, size);
     for offset in 1..=by {
         write(block, -(offset as isize), 0x41);
     }
     free(subject, block, size);
-    free(subject, other, size);
+    for other in others {
+        free(subject, other, size);
+    }
+    go_on(subject, size);
 }
 
 fn write_after_free(subject: Subject, size: usize, offset: isize) {
-    let block = alloc(subject, size);
+    let block = alloc_in_company(subject, size);
     free(subject, block, size);
     write(block, offset, 0x41);
     go_on_large_or_small(subject, size);
 }
 
 fn read_after_free(subject: Subject, size: usize) {
-    let block = alloc(subject, size);
+    let block = alloc_in_company(subject, size);
     free(subject, block, size);
     read(block, 20);
 }
@@ -360,9 +401,10 @@ pub(crate) const CASES: &[Case] = &[
         overflow(s, SMALL, 300 << 10, 0x41)
     }),
     ("write 1 byte 100 behind, small", |s| {
-        let blocks = [(); 8].map(|()| alloc(s, SMALL));
-        write(blocks[0], (SMALL + 100) as isize, 0x41);
-        blocks.into_iter().for_each(|block| free(s, block, SMALL));
+        let (block, others) = crowded(s, SMALL);
+        write(block, (SMALL + 100) as isize, 0x41);
+        free(s, block, SMALL);
+        others.into_iter().for_each(|other| free(s, other, SMALL));
         go_on(s, SMALL);
     }),
     ("write 1 byte before, small", |s| underflow(s, SMALL, 1)),
@@ -370,7 +412,11 @@ pub(crate) const CASES: &[Case] = &[
     ("write 16 bytes before, medium", |s| {
         underflow(s, MEDIUM, 16)
     }),
-    ("write 1 byte before, large", |s| underflow(s, LARGE, 1)),
+    ("write 1 byte before, large", |s| {
+        let block = alloc(s, LARGE);
+        write(block, -1, 0x41);
+        free(s, block, LARGE);
+    }),
     ("read 1 byte behind, small", |s| {
         read(alloc(s, SMALL), SMALL as isize)
     }),
@@ -392,12 +438,12 @@ pub(crate) const CASES: &[Case] = &[
         write_after_free(s, LARGE, 3000)
     }),
     ("write after free, at the end of the program", |s| {
-        let block = alloc(s, SMALL);
+        let block = alloc_in_company(s, SMALL);
         free(s, block, SMALL);
         write(block, 20, 0x41);
     }),
     ("write after free, in another thread", |s| {
-        let block = Sent(alloc(s, SMALL));
+        let block = Sent(alloc_in_company(s, SMALL));
         let block = in_thread(move || {
             let block = block.get();
             free(s, block, SMALL);
@@ -407,8 +453,15 @@ pub(crate) const CASES: &[Case] = &[
         write(block, 20, 0x41);
         go_on(s, SMALL);
     }),
+    ("write behind the new end after a realloc to less", |s| {
+        let block = alloc(s, 64);
+        let block = realloc(s, block, 64, 60);
+        write(block, 62, 0x41);
+        free(s, block, 60);
+        go_on(s, 60);
+    }),
     ("write to the old block of a realloc", |s| {
-        let block = alloc(s, SMALL);
+        let block = alloc_in_company(s, SMALL);
         let moved = realloc(s, block, SMALL, MEDIUM);
         write(block, 20, 0x41);
         free(s, moved, MEDIUM);
@@ -420,16 +473,18 @@ pub(crate) const CASES: &[Case] = &[
     // What attackers do.
     ("a freed block's link bent to a target", |s| {
         static mut TARGET: [u64; 8] = [0; 8];
-        let block = alloc(s, SMALL);
+        let block = alloc_in_company(s, SMALL);
         free(s, block, SMALL);
         let link: *mut usize = block.cast();
         // SAFETY: none, as above.
         unsafe { link.write_volatile((&raw mut TARGET).addr()) };
         let blocks = [(); 64].map(|()| alloc_quietly(s, SMALL));
-        let is_bent = blocks.contains(&(&raw mut TARGET).cast());
-        // Whoever writes through it now writes where the attacker wanted.
-        black_box(is_bent);
-        std::process::exit(0);
+        if blocks.contains(&(&raw mut TARGET).cast()) {
+            // Whoever writes to that block writes where the attacker wants.
+            eprintln!("{TAKEN_OVER}");
+            std::process::exit(0);
+        }
+        go_on(s, SMALL);
     }),
     ("the links of free neighbours written over", |s| {
         let blocks = [(); 64].map(|()| alloc(s, SMALL));
@@ -443,16 +498,6 @@ pub(crate) const CASES: &[Case] = &[
         }
         go_on(s, SMALL);
     }),
-    ("a freed block freed as part of a list it made", |s| {
-        let (block, other) = (alloc(s, SMALL), alloc(s, SMALL));
-        free(s, block, SMALL);
-        free(s, other, SMALL);
-        // The freed block links to itself.
-        // SAFETY: none, as above.
-        unsafe { block.cast::<usize>().write_volatile(block.addr()) };
-        let blocks = [(); 32].map(|()| alloc_quietly(s, SMALL));
-        black_box(blocks);
-    }),
 ];
 
 /// Without a write to the block, which may be anywhere.
@@ -461,8 +506,19 @@ fn alloc_quietly(subject: Subject, size: usize) -> *mut u8 {
     black_box(unsafe { subject.alloc(layout(size)) })
 }
 
-/// A block of the C library's, or of what stands in for it.
+/// A block of another allocator's: in memory that it mapped for itself.
 fn foreign(size: usize) -> *mut u8 {
-    // SAFETY: no requirements.
-    unsafe { libc::malloc(size) }.cast()
+    // SAFETY: a new mapping touches nothing that exists.
+    let mapped = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            size + 8192,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(mapped, libc::MAP_FAILED);
+    mapped.cast::<u8>().wrapping_add(64)
 }
