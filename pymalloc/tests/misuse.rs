@@ -37,6 +37,9 @@ const MODES: [Mode; 4] = [
     ("sampled", &SAMPLED, &[("PYMALLOC_SAMPLE", "1")]),
 ];
 
+/// Of a block that is not sampled nothing is promised.
+const UNSAMPLED: &str = "as fast";
+
 /// The one that promises nothing: there is no telling what comes of a misuse.
 const UNPROTECTED: Mode = ("fast", &FAST, &[]);
 
@@ -107,8 +110,11 @@ fn every_misuse_has_its_verdict_in_every_mode() {
     let mut wrong = String::new();
     for (case, (name, _)) in CASES.iter().enumerate() {
         for mode in MODES {
-            let found = verdict(&run(TEST, mode, case));
             let wanted = expected.get(&((*name).to_owned(), mode.0.to_owned()));
+            if wanted.is_some_and(|wanted| wanted == UNSAMPLED) {
+                continue;
+            }
+            let found = verdict(&run(TEST, mode, case));
             if wanted != Some(&found) {
                 let wanted = wanted.map_or("not in the table", |wanted| wanted);
                 let _ = writeln!(wrong, "{name}, {}: {found}, expected: {wanted}", mode.0);

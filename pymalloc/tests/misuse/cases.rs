@@ -38,7 +38,7 @@ fn alloc_as(subject: Subject, layout: Layout) -> *mut u8 {
     assert!(!block.is_null(), "out of memory");
     for offset in (0..layout.size()).step_by(layout.size() / 16 + 1) {
         // SAFETY: within the block.
-        unsafe { block.add(offset).write_volatile(0x5a) };
+        unsafe { block.wrapping_add(offset).write_volatile(0x5a) };
     }
     black_box(block)
 }
@@ -59,12 +59,12 @@ fn realloc(subject: Subject, block: *mut u8, old: usize, new: usize) -> *mut u8 
 
 fn write(block: *mut u8, offset: isize, value: u8) {
     // SAFETY: none, as above.
-    unsafe { black_box(block).offset(offset).write_volatile(value) }
+    unsafe { black_box(block.wrapping_offset(offset)).write_volatile(value) }
 }
 
 fn read(block: *mut u8, offset: isize) {
     // SAFETY: none, as above.
-    black_box(unsafe { black_box(block).offset(offset).read_volatile() });
+    black_box(unsafe { black_box(block.wrapping_offset(offset)).read_volatile() });
 }
 
 /// Goes on as a program does: more blocks of the size than a pool has, and back, so that
@@ -191,7 +191,7 @@ fn wrong_layout(subject: Subject, size: usize, claimed: usize) {
 fn free_inside(subject: Subject, size: usize, offset: isize) {
     let block = alloc(subject, size);
     // SAFETY: none, as above.
-    free(subject, unsafe { block.offset(offset) }, size);
+    free(subject, block.wrapping_offset(offset), size);
 }
 
 /// All cases.
@@ -476,10 +476,11 @@ pub(crate) const CASES: &[Case] = &[
         let block = alloc_in_company(s, SMALL);
         free(s, block, SMALL);
         let link: *mut usize = block.cast();
+        let target = &raw mut TARGET;
         // SAFETY: none, as above.
-        unsafe { link.write_volatile((&raw mut TARGET).addr()) };
+        unsafe { link.write_volatile(target.addr()) };
         let blocks = [(); 64].map(|()| alloc_quietly(s, SMALL));
-        if blocks.contains(&(&raw mut TARGET).cast()) {
+        if blocks.contains(&target.cast()) {
             // Whoever writes to that block writes where the attacker wants.
             eprintln!("{TAKEN_OVER}");
             std::process::exit(0);
