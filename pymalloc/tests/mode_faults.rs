@@ -18,6 +18,15 @@ const MODES: [(&str, &(dyn GlobalAlloc + Sync)); 3] = [
     ("sampled", &SAMPLED),
 ];
 
+/// Frees a block that must be as it was filled.
+fn free(allocator: &dyn GlobalAlloc, block: *mut u8, layout: Layout) {
+    // SAFETY: live, of that layout.
+    let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
+    assert!(are_all(bytes, 0x5a));
+    // SAFETY: live, of that layout, and given up.
+    unsafe { allocator.dealloc(block, layout) }
+}
+
 /// Allocates, grows and frees with the n-th request refused, and every later one; whether
 /// any was.
 fn live_with(allocator: &dyn GlobalAlloc, n: usize) -> bool {
@@ -31,14 +40,7 @@ fn live_with(allocator: &dyn GlobalAlloc, n: usize) -> bool {
         match random.below(4) {
             0 if !blocks.is_empty() => {
                 let (block, layout) = blocks.swap_remove(random.below(blocks.len()));
-                // SAFETY: live, of that layout; then given up.
-                unsafe {
-                    assert!(are_all(
-                        std::slice::from_raw_parts(block, layout.size()),
-                        0x5a
-                    ));
-                    allocator.dealloc(block, layout);
-                }
+                free(allocator, block, layout);
             }
             1 if !blocks.is_empty() => {
                 let pick = random.below(blocks.len());
@@ -75,14 +77,7 @@ fn live_with(allocator: &dyn GlobalAlloc, n: usize) -> bool {
         }
     }
     for (block, layout) in blocks {
-        // SAFETY: live, of that layout; then given up.
-        unsafe {
-            assert!(are_all(
-                std::slice::from_raw_parts(block, layout.size()),
-                0x5a
-            ));
-            allocator.dealloc(block, layout);
-        }
+        free(allocator, block, layout);
     }
     refused
 }

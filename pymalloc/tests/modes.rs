@@ -179,14 +179,14 @@ fn a_new_block_of_the_secure_mode_is_zeros() {
         for size in [1, 8, 24, 40, 500, 5_000, 60_000, 100_000] {
             let layout = Layout::from_size_align(size, 8).expect("a legal layout");
             for _ in 0..200 {
-                // SAFETY: the layout is not empty; each block is freed once.
-                unsafe {
-                    let block = PyMallocSecure.alloc(layout);
-                    let bytes = std::slice::from_raw_parts_mut(block, size);
-                    assert!(support::are_all(bytes, 0));
-                    bytes.fill(0xaa);
-                    PyMallocSecure.dealloc(block, layout);
-                }
+                // SAFETY: the layout is not empty.
+                let block = unsafe { PyMallocSecure.alloc(layout) };
+                // SAFETY: the new block's bytes.
+                let bytes = unsafe { std::slice::from_raw_parts_mut(block, size) };
+                assert!(support::are_all(bytes, 0));
+                bytes.fill(0xaa);
+                // SAFETY: each block is freed once.
+                unsafe { PyMallocSecure.dealloc(block, layout) };
             }
         }
     });

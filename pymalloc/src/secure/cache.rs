@@ -19,6 +19,24 @@ const RING: usize = 16;
 /// Bytes of either.
 const BYTES: usize = 16 << 10;
 
+/// How many blocks of each class a hand holds, and a ring.
+static LENGTHS: [(u8, u8); SizeClass::COUNT] = {
+    let mut lengths = [(1, 1); SizeClass::COUNT];
+    let mut index = 0;
+    while index < lengths.len() {
+        let fit = BYTES / SizeClass::block_size_of(index);
+        let hand = if fit < HAND { fit } else { HAND };
+        let ring = if fit < RING { fit } else { RING };
+        // One at least.
+        lengths[index] = (
+            hand as u8 | (hand == 0) as u8,
+            ring as u8 | (ring == 0) as u8,
+        );
+        index += 1;
+    }
+    lengths
+};
+
 /// The blocks.
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -28,9 +46,12 @@ pub(crate) struct Cache {
     oldest: usize,
 }
 
-/// How many blocks of a class a list of up to `most` holds.
-fn length(class: SizeClass, most: usize) -> usize {
-    (BYTES / class.block_size()).clamp(1, most)
+/// How many blocks the lists of a class hold: the hand, the ring.
+#[inline(always)]
+fn lengths(class: SizeClass) -> (usize, usize) {
+    // SAFETY: a class's number is below COUNT.
+    let (hand, ring) = unsafe { LENGTHS.get_unchecked(class.index()) };
+    (usize::from(*hand), usize::from(*ring))
 }
 
 impl Cache {
@@ -57,11 +78,8 @@ impl Cache {
             return;
         };
         let released = place.replace(slot);
-        self.oldest = if self.oldest + 1 >= length(class, RING) {
-            0
-        } else {
-            self.oldest + 1
-        };
+        let next = self.oldest + 1;
+        self.oldest = if next >= lengths(class).1 { 0 } else { next };
         if let Some(released) = released {
             self.keep(class, released);
         }
@@ -69,7 +87,7 @@ impl Cache {
 
     #[inline]
     fn keep(&mut self, class: SizeClass, slot: Slot) {
-        if self.hand_len >= length(class, HAND) {
+        if self.hand_len >= lengths(class).0 {
             self.give_back(class, self.hand_len.div_ceil(2));
         }
         if let Some(place) = self.hand.get_mut(self.hand_len) {
@@ -81,7 +99,7 @@ impl Cache {
     #[cold]
     #[inline(never)]
     fn refill(&mut self, class: SizeClass, chance: &mut Chance) {
-        let most = length(class, HAND).div_ceil(2);
+        let most = lengths(class).0.div_ceil(2);
         let Self { hand, hand_len, .. } = self;
         pools::take(class, most, chance, |slot| {
             if let Some(place) = hand.get_mut(*hand_len) {

@@ -27,7 +27,7 @@
 //! 3. `free` is the number of set bits.
 //!
 //! # Access
-//! `capacity` and the states: any thread; `rest` too, once there is a capacity. All else in
+//! `capacity` and the states: any thread; where they are too, once there is a capacity. All else in
 //! a pool: under its class's lock.
 
 use core::cell::Cell;
@@ -71,9 +71,10 @@ pub(crate) struct Pool {
     words: Cell<u32>,
     pub(crate) is_listed: Cell<bool>,
     base: Cell<*mut u8>,
-    /// The bits, then the states. (Not found by the record's own address: a reference to
-    /// the record is a right to the record alone.)
-    rest: Cell<*const Cell<u64>>,
+    /// What follows the record. (Not found by its own address: a reference to the record
+    /// is a right to the record alone.)
+    bits: Cell<*const Cell<u64>>,
+    states: Cell<*const AtomicU8>,
     pub(crate) next: Cell<Option<&'static Pool>>,
     pub(crate) prev: Cell<Option<&'static Pool>>,
 }
@@ -194,8 +195,11 @@ impl Region {
         let capacity = (room / self.block_size) as u32;
         let pool = self.pool(index);
         pool.base.set(self.base.wrapping_add(offset));
-        pool.rest.set(self.record(index).wrapping_add(1).cast());
-        pool.words.set(self.class.capacity().div_ceil(64));
+        let words = self.class.capacity().div_ceil(64);
+        let bits: *const Cell<u64> = self.record(index).wrapping_add(1).cast();
+        pool.bits.set(bits);
+        pool.states.set(bits.wrapping_add(words as usize).cast());
+        pool.words.set(words);
         pool.free.set(capacity);
         for (word, bits) in pool.bits().iter().enumerate() {
             let left = capacity.saturating_sub(word as u32 * 64).min(64);
@@ -251,7 +255,7 @@ impl Region {
         }
         Ok(Slot {
             block,
-            state: pool.state(index, self.class),
+            state: pool.state(index),
         })
     }
 
@@ -274,15 +278,13 @@ fn record_size(class: SizeClass) -> usize {
 impl Pool {
     fn bits(&'static self) -> &'static [Cell<u64>] {
         // SAFETY: the record goes on with that many words (`record_size`).
-        unsafe { core::slice::from_raw_parts(self.rest.get(), self.words.get() as usize) }
+        unsafe { core::slice::from_raw_parts(self.bits.get(), self.words.get() as usize) }
     }
 
     #[inline(always)]
-    fn state(&'static self, index: usize, class: SizeClass) -> &'static AtomicU8 {
-        let words = class.capacity().div_ceil(64) as usize;
-        let states = self.rest.get().wrapping_add(words).cast::<AtomicU8>();
+    fn state(&'static self, index: usize) -> &'static AtomicU8 {
         // SAFETY: the record goes on with a state for each block; the index is of one.
-        unsafe { &*states.wrapping_add(index) }
+        unsafe { &*self.states.get().wrapping_add(index) }
     }
 
     /// Blocks that are not out.
@@ -312,7 +314,7 @@ impl Pool {
         let index = word * 64 + bit as usize;
         Some(Slot {
             block: self.base.get().wrapping_add(index * class.block_size()),
-            state: self.state(index, class),
+            state: self.state(index),
         })
     }
 
@@ -341,7 +343,7 @@ impl Pool {
             for index in 0..capacity {
                 // ORDERING: Relaxed; the blocks are handed out under the lock.
                 let fresh = core::sync::atomic::Ordering::Relaxed;
-                self.state(index, class).store(state::FRESH, fresh);
+                self.state(index).store(state::FRESH, fresh);
             }
         }
     }
