@@ -11,7 +11,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
 
 use crate::debug::{self, Expect};
 use crate::global::{PyMalloc, SHARED, spill_unsized};
@@ -110,8 +110,13 @@ pub unsafe fn dealloc_unsized(block: *mut u8) -> Result<(), ForeignBlock> {
 /// ```
 pub unsafe fn realloc_unsized(block: *mut u8, new: Layout) -> Result<*mut u8, ForeignBlock> {
     if debug::is_on() {
-        // SAFETY: the caller's block; what is none is reported.
-        return Ok(unsafe { debug::resize(block, Expect::Anything, new) });
+        // A free writes a word before it looks: every block has one.
+        let size = new.size().max(1).checked_next_multiple_of(8);
+        let whole = size.and_then(|size| Layout::from_size_align(size, new.align()).ok());
+        return Ok(whole.map_or(null_mut(), |whole| {
+            // SAFETY: the caller's block; what is none is reported.
+            unsafe { debug::resize(block, Expect::Anything, whole) }
+        }));
     }
     let old_class = class_of(block);
     let old_size = match old_class {

@@ -11,6 +11,8 @@
 //! # The layers
 //!
 //! ```text
+//!  debug, secure, sampled       the modes: each a type of its own
+//!    │
 //!  global      PyMalloc: the tiers, the statics; by_address: the same without a Layout
 //!    │
 //!    ├─ heap ── front              one for each thread: no lock, no atomic operation

@@ -32,7 +32,7 @@ pub(crate) use slots::{Held, lock};
 /// dumps, see the place. A second free, a free inside the block, a wrong layout and a
 /// write to the rest of its page are reported when it is freed, and abort.
 ///
-/// An allocation that is not sampled costs four instructions more, a free three. A
+/// An allocation that is not sampled and its free cost eleven instructions more. A
 /// sampled one costs some system calls and two stacks. 64 blocks of up to 64 KiB are
 /// sampled at one time; while all are in use no other is. A freed one stays out of reach
 /// until 63 others were sampled.
