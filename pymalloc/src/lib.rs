@@ -137,7 +137,7 @@ pub use by_address::{ForeignBlock, dealloc_unsized, realloc_unsized};
 pub use debug::PyMallocDebug;
 /// Under Miri all are one.
 #[cfg(miri)]
-pub use global::{PyMalloc as PyMallocDebug, PyMalloc as PyMallocSecure};
+pub use global::{PyMalloc as PyMallocDebug, PyMalloc as PyMallocSecure, Sampled, set_sample_rate};
 #[cfg(not(loom))]
 pub use global::{PyMalloc, owns, stats, trim, usable_size, verify_heap};
 #[cfg(not(any(loom, miri)))]

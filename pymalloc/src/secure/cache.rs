@@ -129,3 +129,25 @@ impl Cache {
         self.oldest = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_an_empty_cache() {
+        // SAFETY: numbers, and options of which zeros are none: what is asked here.
+        let cache: Cache = unsafe { core::mem::zeroed() };
+        assert!(cache.hand.iter().chain(&cache.ring).all(Option::is_none));
+        assert_eq!((cache.hand_len, cache.oldest), (0, 0));
+    }
+
+    #[test]
+    fn every_class_has_room_in_both_lists() {
+        for class in SizeClass::all() {
+            let (hand, ring) = lengths(class);
+            assert!((1..=HAND).contains(&hand) && (1..=RING).contains(&ring));
+            assert!(hand == 1 || hand * class.block_size() <= BYTES);
+        }
+    }
+}

@@ -348,3 +348,69 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(class: SizeClass) -> &'static Region {
+        Region::reserve(class).expect("there is memory")
+    }
+
+    #[test]
+    fn every_address_of_a_pool_is_a_block_or_inside_one_or_outside() {
+        for index in [0, 1, 5, 40, 63, 64, 77, 100, 119] {
+            let class = SizeClass::from_index(index).expect("a class");
+            let region = region(class);
+            let pool = region.make_pool(0).expect("there is memory");
+            let capacity = pool.free() as usize;
+            assert!(capacity > 0 && capacity <= class.capacity() as usize);
+            for offset in 0..class.pool_size() {
+                let address = region.base.wrapping_add(offset);
+                let (block, inside) = (offset / class.block_size(), offset % class.block_size());
+                let found = region.slot_at(address).map(|slot| slot.block);
+                let expected = match inside {
+                    _ if block >= capacity => Err(NoBlock::Outside),
+                    0 => Ok(address),
+                    inside => Err(NoBlock::Inside(inside)),
+                };
+                assert_eq!(found, expected, "{offset} in a pool of {class:?}");
+            }
+            assert_eq!(
+                region
+                    .slot_at(region.base.wrapping_add(REGION_SIZE - 8))
+                    .err(),
+                Some(NoBlock::Outside)
+            );
+        }
+    }
+
+    #[test]
+    fn a_pool_gives_each_block_once_and_takes_each_back_once() {
+        let class = SizeClass::from_index(5).expect("a class");
+        let region = region(class);
+        let mut chance = Chance::new();
+        // The last of a group, which a guard cuts short.
+        region.make_pool(0).expect("there is memory");
+        let last = ARENA_SIZE / class.pool_size() - 1;
+        let pool = region.make_pool(last).expect("there is memory");
+        let room = class.pool_size() - os::page_size();
+        assert_eq!(pool.free() as usize, room / class.block_size());
+        let mut blocks = Vec::new();
+        while let Some(slot) = pool.take(class, &mut chance) {
+            blocks.push(slot.block.addr());
+        }
+        let in_order = blocks.is_sorted();
+        blocks.sort_unstable();
+        blocks.dedup();
+        assert_eq!(blocks.len(), room / class.block_size());
+        assert!(!in_order, "no chance in it");
+        for address in blocks {
+            let address = region.base.wrapping_add(address - region.start());
+            let (home, index) = region.place_of(address);
+            assert!(core::ptr::eq(home, pool));
+            assert!(pool.put(index) && !pool.put(index));
+        }
+        assert!(pool.is_empty());
+    }
+}
