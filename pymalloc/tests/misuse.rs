@@ -167,8 +167,8 @@ fn a_report_names_the_block_and_shows_its_bytes() {
         "pymalloc: overflow: 0x",
         "written to 0 bytes behind its end",
         "13 bytes asked for, align 8, allocation number 1",
-        "+0: 41 *** OUCH",
-        "[41 fd fd",
+        "+0: 40 *** OUCH",
+        "[40 fd fd",
         "allocated at:\n    #0 ",
         "found at:\n    #0 ",
     ] {
