@@ -63,18 +63,59 @@ impl core::error::Error for ForeignBlock {}
 /// ```
 #[inline]
 pub unsafe fn dealloc_unsized(block: *mut u8) -> Result<(), ForeignBlock> {
-    let Some(class) = class_of(block) else {
+    match class_of(block) {
+        Some(class) => {
+            // SAFETY: the caller gives up a block, of the class its descriptor says.
+            unsafe { free_block(class, block) };
+            Ok(())
+        }
         // SAFETY: the caller's promise.
-        return unsafe { dealloc_large(block) };
-    };
-    with_heap(|heap| {
-        let hand = heap.hand(class);
+        None => unsafe { dealloc_large(block) },
+    }
+}
+
+/// [`dealloc_unsized`] for a caller with nothing to do afterwards: `foreign` is called with an
+/// address that is no block's.
+///
+/// It is the last thing that happens, so that the usual case, inlined, needs no stack.
+///
+/// # Safety
+///
+/// As for [`dealloc_unsized`].
+///
+/// # Examples
+///
+/// ```
+/// use std::alloc::{GlobalAlloc, Layout};
+/// use pymalloc::PyMalloc;
+///
+/// let refuse = |address: *mut u8| panic!("{address:?} is not a block");
+/// // SAFETY: the layout is not empty, the block is given up.
+/// unsafe {
+///     let block = PyMalloc.alloc(Layout::new::<[u64; 5]>());
+///     pymalloc::dealloc_unsized_or(block, refuse);
+/// }
+/// ```
+#[inline]
+pub unsafe fn dealloc_unsized_or(block: *mut u8, foreign: fn(*mut u8)) {
+    match class_of(block) {
         // SAFETY: the caller gives up a block, of the class its descriptor says.
-        if !unsafe { hand.push(block.cast()) } {
+        Some(class) => unsafe { free_block(class, block) },
+        // SAFETY: the caller's promise.
+        None => unsafe { dealloc_large_or(block, foreign) },
+    }
+}
+
+/// # Safety
+/// The caller gives up a block of that class.
+#[inline(always)]
+unsafe fn free_block(class: SizeClass, block: *mut u8) {
+    with_heap(|heap| {
+        // SAFETY: the caller's promise.
+        if !unsafe { heap.hand(class).push(block.cast()) } {
             spill_quietly(class);
         }
     });
-    Ok(())
 }
 
 /// Gives a block whose layout is not known another layout, as C's `realloc` does; null, and
@@ -185,6 +226,17 @@ unsafe fn dealloc_large(block: *mut u8) -> Result<(), ForeignBlock> {
         unsafe { SHARED.large.dealloc(start) };
         Ok(())
     })
+}
+
+/// # Safety
+/// As for `dealloc_unsized`.
+#[cold]
+#[inline(never)]
+unsafe fn dealloc_large_or(block: *mut u8, foreign: fn(*mut u8)) {
+    // SAFETY: the caller's promise.
+    if unsafe { dealloc_large(block) }.is_err() {
+        foreign(block);
+    }
 }
 
 /// Calls `f`, and puts `errno` back to what it was: a system call of a free that fails, or is

@@ -27,7 +27,8 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
 use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
-use std::sync::OnceLock;
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
 
 use crate::by_address::class_of;
 use crate::debug::{self, Expect};
@@ -113,6 +114,34 @@ unsafe impl GlobalAlloc for PyMalloc {
             // SAFETY: the caller's block of that layout.
             _ => unsafe { resize(block, layout, new) },
         }
+    }
+}
+
+/// A block that the calling thread has at hand, of a layout of 1 to 512 bytes; null where
+/// there is none, or the layout is another: then [`GlobalAlloc::alloc`] may still have one.
+///
+/// Takes no lock and calls nothing: for a caller whose own failure path is longer than this.
+///
+/// # Examples
+///
+/// ```
+/// use std::alloc::{GlobalAlloc, Layout};
+/// use pymalloc::PyMalloc;
+///
+/// let layout = Layout::new::<[u64; 5]>();
+/// // SAFETY: the layout is not empty; the blocks are freed with the same layout.
+/// unsafe {
+///     PyMalloc.dealloc(PyMalloc.alloc(layout), layout);
+///     let block = pymalloc::alloc_at_hand(layout);
+///     assert!(!block.is_null());
+///     PyMalloc.dealloc(block, layout);
+/// }
+/// ```
+#[inline]
+pub fn alloc_at_hand(layout: Layout) -> *mut u8 {
+    match SizeClass::of_small(layout) {
+        Some(class) => with_heap(|heap| heap.hand(class).pop().cast()),
+        None => null_mut(),
     }
 }
 
@@ -332,13 +361,30 @@ fn enlist(heap: &Heap) {
 /// The key whose destructor is told of a thread's exit; `None` if the process has no keys
 /// left: then threads are guests.
 fn exit_key() -> Option<libc::pthread_key_t> {
-    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
-    *KEY.get_or_init(|| {
+    /// The key plus [`MADE`]; 0 before the first call, 1 if there was none to be had.
+    static KEY: AtomicUsize = AtomicUsize::new(0);
+    const MADE: usize = 2;
+    // ORDERING: Relaxed, here and below: a key is a number, which stands for itself.
+    let mut known = KEY.load(Relaxed);
+    if known == 0 {
         let mut key = 0;
         // SAFETY: the key's destructor takes what `enlist` stores.
-        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) };
-        (made == 0).then_some(key)
-    })
+        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) } == 0;
+        let new = if made { key as usize + MADE } else { 1 };
+        known = match KEY.compare_exchange(0, new, Relaxed, Relaxed) {
+            Ok(_) => new,
+            Err(others) => {
+                if made {
+                    // SAFETY: just made, told to nobody: another thread was first.
+                    unsafe { libc::pthread_key_delete(key) };
+                }
+                others
+            }
+        };
+    }
+    known
+        .checked_sub(MADE)
+        .map(|key| key as libc::pthread_key_t)
 }
 
 /// Reads the environment, and arranges for forks and for the end, when the program, or the

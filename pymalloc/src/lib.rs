@@ -132,9 +132,11 @@ pub mod fault;
 mod fault;
 
 #[cfg(not(any(loom, miri)))]
-pub use by_address::{ForeignBlock, dealloc_unsized, realloc_unsized};
+pub use by_address::{ForeignBlock, dealloc_unsized, dealloc_unsized_or, realloc_unsized};
 #[cfg(not(any(loom, miri)))]
 pub use debug::PyMallocDebug;
+#[cfg(not(any(loom, miri)))]
+pub use global::alloc_at_hand;
 /// Under Miri all are one.
 #[cfg(miri)]
 pub use global::{PyMalloc as PyMallocDebug, PyMalloc as PyMallocSecure, Sampled, set_sample_rate};

@@ -139,6 +139,16 @@ impl SizeClass {
         (index < Self::COUNT).then_some(Self(index as u8))
     }
 
+    /// The class with this number.
+    ///
+    /// # Safety
+    /// The number is some class's.
+    #[inline(always)]
+    pub(crate) unsafe fn from_index_unchecked(index: u8) -> Self {
+        debug_assert!(usize::from(index) < Self::COUNT);
+        Self(index)
+    }
+
     /// Every class, smallest first.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(|index| Self(index as u8))

@@ -4,11 +4,11 @@
 use core::ptr::NonNull;
 
 use super::unmap;
-use crate::fault;
+use crate::fault::{self, Call};
 
 /// Reserves `size` bytes of addresses, a multiple of the page size, that nobody may touch.
 pub(crate) fn reserve(size: usize) -> Option<NonNull<u8>> {
-    if fault::refuses() {
+    if fault::refuses(Call::Map) {
         return None;
     }
     // SAFETY: an anonymous mapping at a place of the kernel's choice touches nothing that
@@ -52,7 +52,7 @@ pub(crate) fn reserve_aligned(size: usize, align: usize) -> Option<NonNull<u8>> 
 /// # Safety
 /// Whole pages that were reserved here, the caller's.
 pub(crate) unsafe fn allow(start: *mut u8, size: usize) -> bool {
-    if fault::refuses() {
+    if fault::refuses(Call::Map) {
         return false;
     }
     let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -85,7 +85,7 @@ pub(crate) unsafe fn reserve_again(start: *mut u8, size: usize) -> bool {
 /// # Safety
 /// `old` bytes at `start` are one mapping, the caller's; so are `new` bytes at `to`.
 pub(crate) unsafe fn move_pages(start: *mut u8, old: usize, to: *mut u8, new: usize) -> bool {
-    if fault::refuses() {
+    if fault::refuses(Call::Remap) {
         return false;
     }
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
