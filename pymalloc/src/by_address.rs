@@ -11,9 +11,10 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
 
-use crate::global::{PyMalloc, SHARED, spill};
+use crate::debug::{self, Expect};
+use crate::global::{PyMalloc, SHARED, spill_unsized};
 use crate::os;
 use crate::region;
 use crate::size_class::SizeClass;
@@ -149,6 +150,15 @@ unsafe fn free_block(class: SizeClass, block: *mut u8) {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub unsafe fn realloc_unsized(block: *mut u8, new: Layout) -> Result<*mut u8, ForeignBlock> {
+    if debug::is_on() {
+        // A free writes a word before it looks: every block has one.
+        let size = new.size().max(1).checked_next_multiple_of(8);
+        let whole = size.and_then(|size| Layout::from_size_align(size, new.align()).ok());
+        return Ok(whole.map_or(null_mut(), |whole| {
+            // SAFETY: the caller's block; what is none is reported.
+            unsafe { debug::resize(block, Expect::Anything, whole) }
+        }));
+    }
     let old_class = class_of(block);
     let old_size = match old_class {
         Some(class) => class.block_size(),
@@ -196,7 +206,7 @@ pub(crate) fn class_of(block: *const u8) -> Option<SizeClass> {
 #[cold]
 #[inline(never)]
 fn spill_quietly(class: SizeClass) {
-    keeping_errno(|| with_heap(|heap| spill(heap, heap.hand(class))));
+    keeping_errno(|| with_heap(|heap| spill_unsized(heap, heap.hand(class))));
 }
 
 /// # Safety
@@ -206,6 +216,11 @@ fn spill_quietly(class: SizeClass) {
 unsafe fn dealloc_large(block: *mut u8) -> Result<(), ForeignBlock> {
     keeping_errno(|| {
         let start = NonNull::new(block).ok_or(ForeignBlock)?;
+        if debug::is_on() {
+            // SAFETY: the caller's block; what is none is reported.
+            unsafe { debug::release(block, Expect::Anything) };
+            return Ok(());
+        }
         SHARED.large.size_from(block.addr()).ok_or(ForeignBlock)?;
         // SAFETY: a large block starts there; the caller gives it up.
         unsafe { SHARED.large.dealloc(start) };
