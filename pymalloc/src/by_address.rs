@@ -11,9 +11,10 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
 
-use crate::global::{PyMalloc, SHARED, free_large, resize_large, spill};
+use crate::debug::{self, Expect};
+use crate::global::{PyMalloc, SHARED, free_large, resize_large, spill_unsized};
 use crate::os;
 use crate::region;
 use crate::size_class::SizeClass;
@@ -111,7 +112,7 @@ pub unsafe fn dealloc_unsized_or(block: *mut u8, foreign: fn(*mut u8)) {
 #[inline(always)]
 unsafe fn free_block(class: SizeClass, block: *mut u8) {
     with_heap(|heap| {
-        if trace::may_be_sample(block) {
+        if trace::may_be_sample(block) && !debug::is_on() {
             // SAFETY: the caller's promise.
             unsafe { free_aligned_quietly(block, class) };
             return;
@@ -155,6 +156,15 @@ unsafe fn free_block(class: SizeClass, block: *mut u8) {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub unsafe fn realloc_unsized(block: *mut u8, new: Layout) -> Result<*mut u8, ForeignBlock> {
+    if debug::is_on() {
+        // A free writes a word before it looks: every block has one.
+        let size = new.size().max(1).checked_next_multiple_of(8);
+        let whole = size.and_then(|size| Layout::from_size_align(size, new.align()).ok());
+        return Ok(whole.map_or(null_mut(), |whole| {
+            // SAFETY: the caller's block; what is none is reported.
+            unsafe { debug::resize(block, Expect::Anything, whole) }
+        }));
+    }
     let old_class = class_of(block);
     let old_size = match old_class {
         Some(class) => class.block_size(),
@@ -211,7 +221,7 @@ unsafe fn free_aligned_quietly(block: *mut u8, class: SizeClass) {
 #[cold]
 #[inline(never)]
 fn spill_quietly(class: SizeClass) {
-    keeping_errno(|| with_heap(|heap| spill(heap, heap.hand(class))));
+    keeping_errno(|| with_heap(|heap| spill_unsized(heap, heap.hand(class))));
 }
 
 /// # Safety
@@ -221,6 +231,11 @@ fn spill_quietly(class: SizeClass) {
 unsafe fn dealloc_large(block: *mut u8) -> Result<(), ForeignBlock> {
     keeping_errno(|| {
         let start = NonNull::new(block).ok_or(ForeignBlock)?;
+        if debug::is_on() {
+            // SAFETY: the caller's block; what is none is reported.
+            unsafe { debug::release(block, Expect::Anything) };
+            return Ok(());
+        }
         SHARED.large.size_from(block.addr()).ok_or(ForeignBlock)?;
         // SAFETY: a large block starts there; the caller gives it up.
         unsafe { free_large(start) };

@@ -330,6 +330,13 @@ impl Heap {
         self.note_cached(class);
     }
 
+    /// Takes the one block that was pushed to a front without room.
+    #[cfg(not(loom))]
+    pub(crate) fn take_back(&self, class: SizeClass) -> *mut u8 {
+        let [pushed, _] = self.front(class).close();
+        pushed.map_or(ptr::null_mut(), |pushed| pushed.first.cast())
+    }
+
     /// Counts bytes given back; empties all fronts when the thread starts to shrink,
     /// and again each time it has shrunk as much.
     fn count_given(&self, shared: &Shared, bytes: usize) {

@@ -169,9 +169,9 @@ impl SizeClass {
         unsafe { CLASSES.get_unchecked(self.index()) }
     }
 
-    /// Bytes of a block of the class with this number.
-    #[cfg(all(feature = "trace", not(any(loom, miri))))]
-    pub(crate) const fn block_size_at(index: usize) -> usize {
+    /// Bytes of a block of the class with this number, at compile time.
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) const fn block_size_of(index: usize) -> usize {
         ClassInfo::new(index).block_size as usize
     }
 
