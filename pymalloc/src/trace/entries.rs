@@ -170,7 +170,7 @@ static RECIPROCALS: [u64; SizeClass::COUNT] = {
     let mut table = [0; SizeClass::COUNT];
     let mut index = 0;
     while index < table.len() {
-        table[index] = (1_u64 << SHIFT).div_ceil(SizeClass::block_size_at(index) as u64);
+        table[index] = (1_u64 << SHIFT).div_ceil(SizeClass::block_size_of(index) as u64);
         index += 1;
     }
     table

@@ -57,6 +57,17 @@ impl HeapTrace {
         budget < 0
     }
 
+    /// Spends bytes if there are that many; whether there were.
+    #[inline(always)]
+    pub(crate) fn spend_if_enough(&self, size: usize) -> bool {
+        let budget = self.budget.get().wrapping_sub_unsigned(size as u64);
+        let enough = budget >= 0;
+        if enough {
+            self.budget.set(budget);
+        }
+        enough
+    }
+
     /// Whether every block is traced.
     #[inline(always)]
     pub(crate) fn is_exact(&self) -> bool {

@@ -42,6 +42,7 @@ use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::OnceLock;
 
+use crate::debug;
 use crate::global::{give, take};
 use crate::heap::Heap;
 use crate::region;
@@ -111,7 +112,8 @@ fn set_mode(mode: u32) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherTracer;
 
-/// Starts telling a tracer of allocations; where that is done already, changes the mode.
+/// Starts telling a tracer of allocations; where that is done already, changes the mode. Under
+/// `PYMALLOC=debug` nothing is told.
 ///
 /// # Errors
 ///
@@ -121,10 +123,13 @@ pub fn start(tracer: &'static dyn Tracer, mode: Mode) -> Result<(), OtherTracer>
     if !core::ptr::addr_eq(first, tracer) {
         return Err(OtherTracer);
     }
-    set_mode(match mode {
-        Mode::Exact => EXACT,
-        Mode::Sampled => SAMPLED,
-    });
+    // Blocks of the debug hooks lie in pools of other classes than their layouts say.
+    if !debug::is_on() {
+        set_mode(match mode {
+            Mode::Exact => EXACT,
+            Mode::Sampled => SAMPLED,
+        });
+    }
     Ok(())
 }
 
@@ -248,6 +253,10 @@ unsafe fn forget(heap: &Heap, class: SizeClass, block: *mut u8) {
 #[cold]
 #[inline(never)]
 pub(crate) unsafe fn free_aligned(block: *mut u8, class: SizeClass, heap: &Heap) {
+    if debug::is_on() {
+        // SAFETY: the caller's promise.
+        return unsafe { give(heap, class, block) };
+    }
     // SAFETY: blocks of all classes lie in regions.
     let found = unsafe { region::class_at(block.addr()) };
     let class = found.unwrap_or(class);
