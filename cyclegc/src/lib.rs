@@ -86,6 +86,7 @@
 //! | `sys.getrefcount`, `sys.getsizeof` | [`Gc::ref_count`], [`AnyGc::size`], [`deep_size_of`] |
 //! | `__del__`, `weakref.finalize`, `sys.unraisablehook` | [`Finalize`], [`set_unraisable_hook`] |
 //! | `weakref.ref`, `WeakValueDictionary` | [`Weak`], [`WeakValueMap`] |
+//! | objgraph, Pympler, heapy | [`objgraph`] |
 //! | `sys.intern`, small integers | [`intern::Interner`], [`Gc::small_int`] |
 //!
 //! # Features
@@ -125,6 +126,9 @@ mod heap;
 pub mod intern;
 mod lone;
 mod module;
+pub mod objgraph;
+#[cfg(cyclegc_provenance)]
+mod origin;
 mod pool;
 mod prefetch;
 mod slots;

@@ -7,7 +7,8 @@
 //!              ▲ taken from first                     ▲ drained, in the end empty
 //!  (twice: arenas all of whose free pools were given back, and the others)
 //!
-//!  empty:   dirty ⇄ arena ⇄ arena      resident, within what may be retained
+//!  empty:   dirty, of parts ⇄ arena    resident, within what may be retained
+//!           dirty, whole ⇄ arena       resident as far as its one pool was used
 //!           clean ⇄ arena              given back to the system
 //! ```
 //! New pools come from the fullest arena that has one, so that sparse arenas drain
@@ -46,13 +47,18 @@ pub(crate) struct ArenaLists {
     /// Arenas whose free pools are clean, and those where one may be resident; each by
     /// kind (small, middle).
     usable: [[ByFree; 2]; 2],
-    dirty: List,
+    /// Empty arenas where a pool may be resident: that were cut into pools, and that were one.
+    dirty: [List; 2],
     clean: List,
     /// The newest region, and the first of its arenas that was never made.
     region: Option<Region>,
     unmade: usize,
+    /// Bytes without memory that were put to use since, each time that was more than ever.
+    growth: usize,
     dirty_bytes: usize,
     used_bytes: usize,
+    /// The most that `used_bytes` ever was.
+    peak_bytes: usize,
     /// What may be retained besides, learned from what was given back too early.
     retain_more: usize,
     /// Bytes that were ever given back, in runs that held a resident pool.
@@ -99,6 +105,26 @@ impl ByFree {
         self.occupied.trailing_zeros() as usize
     }
 
+    /// Puts an arena on the list of its number of free pools.
+    fn push(&mut self, arena: &'static Arena) {
+        let free = arena.free_count();
+        if let Some(list) = self.lists.get_mut(free as usize) {
+            push(list, arena);
+            self.occupied |= 1 << free;
+        }
+    }
+
+    /// Takes an arena off that list.
+    fn remove(&mut self, arena: &'static Arena) {
+        let free = arena.free_count();
+        if let Some(list) = self.lists.get_mut(free as usize) {
+            remove(list, arena);
+            if list.is_none() {
+                self.occupied &= !(1 << free);
+            }
+        }
+    }
+
     /// An arena with the most free pools.
     fn emptiest(&self) -> List {
         let most = self.occupied.checked_ilog2()?;
@@ -110,12 +136,14 @@ impl ArenaLists {
     pub(crate) const fn new() -> Self {
         Self {
             usable: [const { [const { ByFree::new() }; 2] }; 2],
-            dirty: None,
+            dirty: [None; 2],
             clean: None,
             region: None,
             unmade: 0,
+            growth: 0,
             dirty_bytes: 0,
             used_bytes: 0,
+            peak_bytes: 0,
             retain_more: 0,
             given_back: 0,
             counters: Counters {
@@ -138,7 +166,22 @@ impl ArenaLists {
         self.dirty_bytes -= resident;
         self.used_bytes += kind.pool_size();
         self.place(arena);
+        if self.used_bytes > self.peak_bytes {
+            self.peak_bytes = self.used_bytes;
+            if resident == 0 {
+                self.growth += kind.pool_size();
+            }
+        }
         Some(pool)
+    }
+
+    /// How much more is in use than ever was, in whole arenas, since this was last asked.
+    /// As much of what lies idle should go: it is not what the heap grows by, so it is of
+    /// the wrong kind.
+    pub(crate) fn take_growth(&mut self) -> usize {
+        let growth = self.growth - self.growth % ARENA_SIZE;
+        self.growth -= growth;
+        growth
     }
 
     /// Takes back an empty pool that the caller holds.
@@ -167,27 +210,48 @@ impl ArenaLists {
 
     /// An empty arena, given to this kind: a resident one, one whose memory was
     /// given back, or a new one.
+    ///
+    /// An arena that was cut into pools is resident all over, and of one pool for a few
+    /// large blocks most would lie idle: such a pool gets it last.
     fn take_empty(&mut self, kind: Kind, map: &ArenaMap) -> Option<&'static Arena> {
-        let arena = if let Some(arena) = self.dirty {
-            remove(&mut self.dirty, arena);
-            arena
-        } else {
-            let arena = match self.clean {
-                Some(arena) => {
-                    remove(&mut self.clean, arena);
-                    self.retain_more += ARENA_SIZE.min(RETAIN_MORE_MAX - self.retain_more);
-                    arena
-                }
-                None => self.make_arena(map)?,
-            };
-            self.counters.total += 1;
-            self.counters.current += 1;
-            self.counters.highwater = self.counters.highwater.max(self.counters.current);
-            arena
+        let [parts, whole] = self.dirty;
+        let resident = match kind {
+            Kind::Whole => whole,
+            Kind::Small | Kind::Middle => parts.or(whole),
+        };
+        let arena = match resident {
+            Some(arena) => {
+                remove(self.empty_of(arena), arena);
+                arena
+            }
+            None => self.take_clean(kind, map).or_else(|| {
+                let arena = parts?;
+                remove(self.empty_of(arena), arena);
+                Some(arena)
+            })?,
         };
         self.dirty_bytes -= arena.dirty_bytes();
         arena.set_kind(kind);
         self.dirty_bytes += arena.dirty_bytes();
+        Some(arena)
+    }
+
+    /// An empty arena without memory: one whose memory was given back, or a new one.
+    fn take_clean(&mut self, kind: Kind, map: &ArenaMap) -> Option<&'static Arena> {
+        let arena = match self.clean {
+            Some(arena) => {
+                remove(&mut self.clean, arena);
+                // Else the heap grows, and would have to take memory anyhow.
+                if self.used_bytes + kind.pool_size() <= self.peak_bytes {
+                    self.retain_more += ARENA_SIZE.min(RETAIN_MORE_MAX - self.retain_more);
+                }
+                arena
+            }
+            None => self.make_arena(map)?,
+        };
+        self.counters.total += 1;
+        self.counters.current += 1;
+        self.counters.highwater = self.counters.highwater.max(self.counters.current);
         Some(arena)
     }
 
@@ -211,9 +275,7 @@ impl ArenaLists {
     /// Puts an arena on the list where its state wants it (invariant 1).
     fn place(&mut self, arena: &'static Arena) {
         if let Some(by_free) = self.usable_of(arena) {
-            let free = arena.free_count();
-            push(&mut by_free.lists[free as usize], arena);
-            by_free.occupied |= 1 << free;
+            by_free.push(arena);
         } else if arena.is_empty() {
             push(self.empty_of(arena), arena);
         }
@@ -222,12 +284,7 @@ impl ArenaLists {
     /// Takes an arena off that list, before its state changes.
     fn unplace(&mut self, arena: &'static Arena) {
         if let Some(by_free) = self.usable_of(arena) {
-            let free = arena.free_count();
-            let list = &mut by_free.lists[free as usize];
-            remove(list, arena);
-            if list.is_none() {
-                by_free.occupied &= !(1 << free);
-            }
+            by_free.remove(arena);
         } else if arena.is_empty() {
             remove(self.empty_of(arena), arena);
         }
@@ -238,14 +295,20 @@ impl ArenaLists {
         if arena.is_empty() || arena.free_count() == 0 {
             return None;
         }
-        let dirty = usize::from(arena.dirty() != 0);
-        self.usable[dirty].get_mut(arena.kind() as usize)
+        let [clean, dirty] = &mut self.usable;
+        let usable = if arena.dirty() != 0 { dirty } else { clean };
+        usable.get_mut(arena.kind() as usize)
     }
 
     /// The list for an arena of which all pools are free.
     fn empty_of(&mut self, arena: &Arena) -> &mut List {
         if arena.dirty() != 0 {
-            &mut self.dirty
+            let [parts, whole] = &mut self.dirty;
+            if arena.kind() == Kind::Whole {
+                whole
+            } else {
+                parts
+            }
         } else {
             &mut self.clean
         }
@@ -258,9 +321,15 @@ impl ArenaLists {
         if self.dirty_bytes <= retained {
             return None;
         }
+        self.take_idle()
+    }
+
+    /// An empty arena, or the free pools of the emptiest arena where one is resident.
+    pub(crate) fn take_idle(&mut self) -> Option<Wash> {
         let [_, [small, middle]] = &self.usable;
-        let arena = self
-            .dirty
+        let [parts, whole] = self.dirty;
+        let arena = parts
+            .or(whole)
             .or_else(|| middle.emptiest())
             .or_else(|| small.emptiest())?;
         self.take_dirty(arena)
@@ -351,8 +420,13 @@ mod inspect {
                 }
                 true
             };
-            let mut sound = walk(self.dirty, &|arena| arena.is_empty() && arena.dirty() != 0)
-                && walk(self.clean, &|arena| arena.is_empty() && arena.dirty() == 0);
+            let mut sound = self.dirty.iter().enumerate().all(|(whole, list)| {
+                walk(*list, &|arena| {
+                    arena.is_empty()
+                        && arena.dirty() != 0
+                        && usize::from(arena.kind() == super::Kind::Whole) == whole
+                })
+            }) && walk(self.clean, &|arena| arena.is_empty() && arena.dirty() == 0);
             for (dirty, kinds) in self.usable.iter().enumerate() {
                 for (kind, by_free) in kinds.iter().enumerate() {
                     for (free, list) in by_free.lists.iter().enumerate() {

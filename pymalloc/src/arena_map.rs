@@ -26,29 +26,26 @@ impl ArenaMap {
         Self([const { AtomicU64::new(0) }; WORDS])
     }
 
-    /// Whether the map has a bit for this address: the kernel hands out larger
-    /// ones only to those who ask for them, which regions do not.
-    pub(crate) fn covers(address: usize) -> bool {
-        cfg!(loom) || address >> ADDRESS_BITS == 0
-    }
-
     /// Enters a region.
     pub(crate) fn insert(&self, region: Region) {
         let (word, bit) = place(region.addr());
         // ORDERING: Release publishes the region's header; pairs with `contains`, which
         // may be asked about any address at any time.
-        self.0[word].fetch_or(bit, Release);
+        if let Some(word) = self.0.get(word) {
+            word.fetch_or(bit, Release);
+        }
     }
 
     /// Whether a region starts at the last multiple of `REGION_SIZE`.
     #[inline]
     pub(crate) fn has_region(&self, address: usize) -> bool {
-        if !Self::covers(address) {
-            return false;
-        }
         let (word, bit) = place(address);
+        // The kernel hands out addresses for which there is no word only to those who ask for
+        // them, which regions do not.
         // ORDERING: Acquire receives the region's header from `insert`.
-        self.0[word].load(Acquire) & bit != 0
+        self.0
+            .get(word)
+            .is_some_and(|word| word.load(Acquire) & bit != 0)
     }
 
     /// Whether the address lies in an arena of ours, in use or not.

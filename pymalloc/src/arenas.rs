@@ -54,7 +54,31 @@ impl Arenas {
 
     /// A new pool of this class, held by the caller; `None` if memory has run out.
     pub(crate) fn take_pool(&self, class: SizeClass) -> Option<Held> {
-        self.lock().take_pool(class, &self.map)
+        Some(self.take_pool_and_growth(class)?.0)
+    }
+
+    /// The same, and how many bytes the heap has grown by: idle pools have paid for them if
+    /// there were any, and what else lies idle should.
+    pub(crate) fn take_pool_and_growth(&self, class: SizeClass) -> Option<(Held, usize)> {
+        let mut lists = self.lock();
+        let pool = lists.take_pool(class, &self.map)?;
+        let growth = lists.take_growth();
+        if growth > 0
+            && let Some(wash) = lists.take_idle()
+        {
+            drop(lists);
+            drop(self.give_back(&wash));
+        }
+        Some((pool, growth))
+    }
+
+    /// Gives what is out to the system, while nobody holds the lock.
+    fn give_back(&self, wash: &Wash) -> MutexGuard<'_, ArenaLists> {
+        let bytes = wash.give_back();
+        let mut lists = self.lock();
+        lists.given_back += bytes;
+        lists.put_back(wash, 0);
+        lists
     }
 
     /// Takes back a pool that the caller holds and that is empty; gives memory back
@@ -65,10 +89,7 @@ impl Arenas {
         lists.put_pool(pool);
         while let Some(wash) = lists.take_excess() {
             drop(lists);
-            let bytes = wash.give_back();
-            lists = self.lock();
-            lists.given_back += bytes;
-            lists.put_back(&wash, 0);
+            lists = self.give_back(&wash);
         }
     }
 

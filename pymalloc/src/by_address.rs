@@ -11,9 +11,10 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
 
-use crate::global::{PyMalloc, SHARED, spill};
+use crate::debug::{self, Expect};
+use crate::global::{PyMalloc, SHARED, spill_unsized};
 use crate::os;
 use crate::region;
 use crate::size_class::SizeClass;
@@ -62,18 +63,59 @@ impl core::error::Error for ForeignBlock {}
 /// ```
 #[inline]
 pub unsafe fn dealloc_unsized(block: *mut u8) -> Result<(), ForeignBlock> {
-    let Some(class) = class_of(block) else {
+    match class_of(block) {
+        Some(class) => {
+            // SAFETY: the caller gives up a block, of the class its descriptor says.
+            unsafe { free_block(class, block) };
+            Ok(())
+        }
         // SAFETY: the caller's promise.
-        return unsafe { dealloc_large(block) };
-    };
-    with_heap(|heap| {
-        let hand = heap.hand(class);
+        None => unsafe { dealloc_large(block) },
+    }
+}
+
+/// [`dealloc_unsized`] for a caller with nothing to do afterwards: `foreign` is called with an
+/// address that is no block's.
+///
+/// It is the last thing that happens, so that the usual case, inlined, needs no stack.
+///
+/// # Safety
+///
+/// As for [`dealloc_unsized`].
+///
+/// # Examples
+///
+/// ```
+/// use std::alloc::{GlobalAlloc, Layout};
+/// use pymalloc::PyMalloc;
+///
+/// let refuse = |address: *mut u8| panic!("{address:?} is not a block");
+/// // SAFETY: the layout is not empty, the block is given up.
+/// unsafe {
+///     let block = PyMalloc.alloc(Layout::new::<[u64; 5]>());
+///     pymalloc::dealloc_unsized_or(block, refuse);
+/// }
+/// ```
+#[inline]
+pub unsafe fn dealloc_unsized_or(block: *mut u8, foreign: fn(*mut u8)) {
+    match class_of(block) {
         // SAFETY: the caller gives up a block, of the class its descriptor says.
-        if !unsafe { hand.push(block.cast()) } {
+        Some(class) => unsafe { free_block(class, block) },
+        // SAFETY: the caller's promise.
+        None => unsafe { dealloc_large_or(block, foreign) },
+    }
+}
+
+/// # Safety
+/// The caller gives up a block of that class.
+#[inline(always)]
+unsafe fn free_block(class: SizeClass, block: *mut u8) {
+    with_heap(|heap| {
+        // SAFETY: the caller's promise.
+        if !unsafe { heap.hand(class).push(block.cast()) } {
             spill_quietly(class);
         }
     });
-    Ok(())
 }
 
 /// Gives a block whose layout is not known another layout, as C's `realloc` does; null, and
@@ -108,6 +150,15 @@ pub unsafe fn dealloc_unsized(block: *mut u8) -> Result<(), ForeignBlock> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub unsafe fn realloc_unsized(block: *mut u8, new: Layout) -> Result<*mut u8, ForeignBlock> {
+    if debug::is_on() {
+        // A free writes a word before it looks: every block has one.
+        let size = new.size().max(1).checked_next_multiple_of(8);
+        let whole = size.and_then(|size| Layout::from_size_align(size, new.align()).ok());
+        return Ok(whole.map_or(null_mut(), |whole| {
+            // SAFETY: the caller's block; what is none is reported.
+            unsafe { debug::resize(block, Expect::Anything, whole) }
+        }));
+    }
     let old_class = class_of(block);
     let old_size = match old_class {
         Some(class) => class.block_size(),
@@ -155,7 +206,7 @@ pub(crate) fn class_of(block: *const u8) -> Option<SizeClass> {
 #[cold]
 #[inline(never)]
 fn spill_quietly(class: SizeClass) {
-    keeping_errno(|| with_heap(|heap| spill(heap, heap.hand(class))));
+    keeping_errno(|| with_heap(|heap| spill_unsized(heap, heap.hand(class))));
 }
 
 /// # Safety
@@ -165,11 +216,27 @@ fn spill_quietly(class: SizeClass) {
 unsafe fn dealloc_large(block: *mut u8) -> Result<(), ForeignBlock> {
     keeping_errno(|| {
         let start = NonNull::new(block).ok_or(ForeignBlock)?;
+        if debug::is_on() {
+            // SAFETY: the caller's block; what is none is reported.
+            unsafe { debug::release(block, Expect::Anything) };
+            return Ok(());
+        }
         SHARED.large.size_from(block.addr()).ok_or(ForeignBlock)?;
         // SAFETY: a large block starts there; the caller gives it up.
         unsafe { SHARED.large.dealloc(start) };
         Ok(())
     })
+}
+
+/// # Safety
+/// As for `dealloc_unsized`.
+#[cold]
+#[inline(never)]
+unsafe fn dealloc_large_or(block: *mut u8, foreign: fn(*mut u8)) {
+    // SAFETY: the caller's promise.
+    if unsafe { dealloc_large(block) }.is_err() {
+        foreign(block);
+    }
 }
 
 /// Calls `f`, and puts `errno` back to what it was: a system call of a free that fails, or is

@@ -46,7 +46,7 @@ pub(crate) const RETAIN_FRACTION: usize = 8;
 
 /// What may be retained besides, at most, by a heap that asks again for what it gave
 /// back: as many bytes as it asked for, ...
-pub(crate) const RETAIN_MORE_MAX: usize = if cfg!(loom) { 0 } else { 3 << 19 };
+pub(crate) const RETAIN_MORE_MAX: usize = if cfg!(loom) { 0 } else { 8 << 20 };
 
 /// ... less one part in this many of what it gives back.
 pub(crate) const RETAIN_MORE_DECAY: usize = 16;

@@ -186,6 +186,16 @@ impl<'a> Front<'a> {
         out
     }
 
+    /// Lets the current list become twice as long as one that went home with `len` blocks,
+    /// up to `most`; never shorter than it may.
+    pub(crate) fn lengthen(self, len: u32, most: u32) {
+        let capacity = len.saturating_mul(2).min(most);
+        if capacity > self.hand.capacity.get() {
+            let len = self.current_len();
+            self.set_room(capacity, len);
+        }
+    }
+
     /// Restores invariant 1 for a current list of `len` blocks.
     fn set_room(self, capacity: u32, len: u32) {
         self.hand.capacity.set(capacity);

@@ -27,13 +27,16 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
 use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
-use std::sync::OnceLock;
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::Relaxed;
 
 use crate::by_address::class_of;
+use crate::debug::{self, Expect};
 use crate::fork;
 use crate::front::Hand;
 use crate::heap::Heap;
 use crate::os;
+use crate::secure;
 use crate::settings;
 use crate::shared::Shared;
 use crate::size_class::SizeClass;
@@ -114,6 +117,34 @@ unsafe impl GlobalAlloc for PyMalloc {
     }
 }
 
+/// A block that the calling thread has at hand, of a layout of 1 to 512 bytes; null where
+/// there is none, or the layout is another: then [`GlobalAlloc::alloc`] may still have one.
+///
+/// Takes no lock and calls nothing: for a caller whose own failure path is longer than this.
+///
+/// # Examples
+///
+/// ```
+/// use std::alloc::{GlobalAlloc, Layout};
+/// use pymalloc::PyMalloc;
+///
+/// let layout = Layout::new::<[u64; 5]>();
+/// // SAFETY: the layout is not empty; the blocks are freed with the same layout.
+/// unsafe {
+///     PyMalloc.dealloc(PyMalloc.alloc(layout), layout);
+///     let block = pymalloc::alloc_at_hand(layout);
+///     assert!(!block.is_null());
+///     PyMalloc.dealloc(block, layout);
+/// }
+/// ```
+#[inline]
+pub fn alloc_at_hand(layout: Layout) -> *mut u8 {
+    match SizeClass::of_small(layout) {
+        Some(class) => with_heap(|heap| heap.hand(class).pop().cast()),
+        None => null_mut(),
+    }
+}
+
 #[inline(always)]
 fn alloc_block(class: SizeClass) -> *mut u8 {
     with_heap(|heap| {
@@ -152,6 +183,13 @@ fn zeroed(block: *mut u8, size: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn refill(heap: &Heap, hand: &Hand) -> *mut u8 {
+    if debug::is_on() {
+        return debug::alloc_of(heap.class_of(hand));
+    }
+    refill_raw(heap, hand)
+}
+
+fn refill_raw(heap: &Heap, hand: &Hand) -> *mut u8 {
     let class = heap.class_of(hand);
     if heap.is_new() {
         enlist(heap);
@@ -165,7 +203,29 @@ fn refill(heap: &Heap, hand: &Hand) -> *mut u8 {
 
 #[cold]
 #[inline(never)]
-pub(crate) fn spill(heap: &Heap, hand: &Hand) {
+fn spill(heap: &Heap, hand: &Hand) {
+    if debug::is_on() {
+        return spill_checked(heap, hand, Expect::Class(heap.class_of(hand)));
+    }
+    spill_raw(heap, hand);
+}
+
+/// The same for a block whose layout nobody says.
+pub(crate) fn spill_unsized(heap: &Heap, hand: &Hand) {
+    if debug::is_on() {
+        return spill_checked(heap, hand, Expect::Anything);
+    }
+    spill_raw(heap, hand);
+}
+
+/// Frees the one block that a front without room was given, under the debug hooks.
+fn spill_checked(heap: &Heap, hand: &Hand, expect: Expect) {
+    let block = heap.take_back(heap.class_of(hand));
+    // SAFETY: the caller of the free gave the block up.
+    unsafe { debug::release(block, expect) };
+}
+
+fn spill_raw(heap: &Heap, hand: &Hand) {
     let class = heap.class_of(hand);
     if heap.is_new() {
         enlist(heap);
@@ -178,15 +238,22 @@ pub(crate) fn spill(heap: &Heap, hand: &Hand) {
 fn alloc_other(layout: Layout) -> *mut u8 {
     match SizeClass::of(layout) {
         Some(class) => alloc_block(class),
-        None => SHARED.large.alloc(layout, false),
+        None => alloc_large(layout, false),
     }
+}
+
+fn alloc_large(layout: Layout, zeroed: bool) -> *mut u8 {
+    if debug::is_on() {
+        return debug::alloc(layout, zeroed);
+    }
+    SHARED.large.alloc(layout, zeroed)
 }
 
 #[inline(never)]
 fn alloc_other_zeroed(layout: Layout) -> *mut u8 {
     match SizeClass::of(layout) {
         Some(class) => zeroed(alloc_block(class), layout.size()),
-        None => SHARED.large.alloc(layout, true),
+        None => alloc_large(layout, true),
     }
 }
 
@@ -197,6 +264,45 @@ unsafe fn free_other(block: *mut u8, layout: Layout) {
     match (SizeClass::of(layout), NonNull::new(block)) {
         // SAFETY: the caller's promise.
         (Some(class), _) => unsafe { free_block(class, block) },
+        // SAFETY: the caller's promise.
+        (None, Some(_)) if debug::is_on() => unsafe {
+            debug::release(block, Expect::Layout(layout));
+        },
+        // SAFETY: the caller's promise; the tier is a function of the layout.
+        (None, Some(block)) => unsafe { SHARED.large.dealloc(block) },
+        (None, None) => {}
+    }
+}
+
+/// A block of the allocator itself, whatever hooks are on; null if memory has run out.
+pub(crate) fn alloc_raw(layout: Layout) -> *mut u8 {
+    let Some(class) = SizeClass::of(layout) else {
+        return SHARED.large.alloc(layout, false);
+    };
+    with_heap(|heap| {
+        let hand = heap.hand(class);
+        let block = hand.pop();
+        if block.is_null() {
+            refill_raw(heap, hand)
+        } else {
+            block.cast()
+        }
+    })
+}
+
+/// Frees one.
+///
+/// # Safety
+/// The caller gives up a block of `alloc_raw`, of that layout.
+pub(crate) unsafe fn free_raw(block: *mut u8, layout: Layout) {
+    match (SizeClass::of(layout), NonNull::new(block)) {
+        (Some(class), _) => with_heap(|heap| {
+            let hand = heap.hand(class);
+            // SAFETY: the caller's promise.
+            if !unsafe { hand.push(block.cast()) } {
+                spill_raw(heap, hand);
+            }
+        }),
         // SAFETY: the caller's promise; the tier is a function of the layout.
         (None, Some(block)) => unsafe { SHARED.large.dealloc(block) },
         (None, None) => {}
@@ -214,7 +320,8 @@ unsafe fn resize(block: *mut u8, old: Layout, new: Layout) -> *mut u8 {
     if old_class.is_some() && old_class == new_class {
         return block;
     }
-    if old_class.is_none() && new_class.is_none() && old.align() <= os::MIN_PAGE_SIZE {
+    let are_large = old_class.is_none() && new_class.is_none() && !debug::is_on();
+    if are_large && old.align() <= os::MIN_PAGE_SIZE {
         let moved = match NonNull::new(block) {
             // SAFETY: the caller's large block.
             Some(block) => unsafe { SHARED.large.resize(block, new.size()) },
@@ -235,8 +342,12 @@ unsafe fn resize(block: *mut u8, old: Layout, new: Layout) -> *mut u8 {
     moved
 }
 
-/// Enlists the calling thread, which allocates or frees for the first time.
+/// Enlists the calling thread, which allocates or frees for the first time. Under the debug
+/// hooks every thread is a guest, so that its fronts stay closed.
 fn enlist(heap: &Heap) {
+    if debug::is_on() {
+        return heap.enlist(&SHARED, false);
+    }
     let willing = heap.as_guest(|| {
         exit_key().is_some_and(|key| {
             let heap: *const Heap = heap;
@@ -250,13 +361,30 @@ fn enlist(heap: &Heap) {
 /// The key whose destructor is told of a thread's exit; `None` if the process has no keys
 /// left: then threads are guests.
 fn exit_key() -> Option<libc::pthread_key_t> {
-    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
-    *KEY.get_or_init(|| {
+    /// The key plus [`MADE`]; 0 before the first call, 1 if there was none to be had.
+    static KEY: AtomicUsize = AtomicUsize::new(0);
+    const MADE: usize = 2;
+    // ORDERING: Relaxed, here and below: a key is a number, which stands for itself.
+    let mut known = KEY.load(Relaxed);
+    if known == 0 {
         let mut key = 0;
         // SAFETY: the key's destructor takes what `enlist` stores.
-        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) };
-        (made == 0).then_some(key)
-    })
+        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) } == 0;
+        let new = if made { key as usize + MADE } else { 1 };
+        known = match KEY.compare_exchange(0, new, Relaxed, Relaxed) {
+            Ok(_) => new,
+            Err(others) => {
+                if made {
+                    // SAFETY: just made, told to nobody: another thread was first.
+                    unsafe { libc::pthread_key_delete(key) };
+                }
+                others
+            }
+        };
+    }
+    known
+        .checked_sub(MADE)
+        .map(|key| key as libc::pthread_key_t)
 }
 
 /// Reads the environment, and arranges for forks and for the end, when the program, or the
@@ -311,6 +439,7 @@ extern "C" fn after_fork() {
 extern "C" fn in_child() {
     FORK.release();
     with_heap(|heap| fork::forget_others(&SHARED, heap.member()));
+    secure::reseed();
 }
 
 extern "C" fn print_stats() {
@@ -345,6 +474,9 @@ extern "C" fn print_stats() {
 /// # Ok::<(), std::alloc::LayoutError>(())
 /// ```
 pub unsafe fn usable_size(ptr: *const u8) -> usize {
+    if debug::is_on() {
+        return debug::size_of(ptr).unwrap_or(0);
+    }
     match class_of(ptr) {
         Some(class) => class.block_size(),
         None => SHARED.large.size_at(ptr.addr()).unwrap_or(0),

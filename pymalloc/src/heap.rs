@@ -52,8 +52,17 @@ const BORROW_LAST: usize = if cfg!(loom) { 1 } else { 2 << 10 };
 /// A thread that gave back this many bytes more than it fetched is shrinking: its
 /// fronts are emptied and kept short, because a block in a front keeps a whole pool.
 const SHRINKING_BYTES: usize = 1 << 20;
-/// The capacity of a front while the thread is shrinking.
+/// The capacity of a front while the thread is shrinking, unless what is freed lies together:
+/// then it doubles with each list that goes home, up to what it is else.
 const SHORT_FRONT: u32 = 4;
+/// A list whose blocks lie together has no more runs than these.
+const FEW_RUNS: u32 = 2;
+
+/// So many bytes of blocks larger than these may lie in a heap's fronts when it wants
+/// another pool of such blocks: beyond, they go home first, and may leave it a pool.
+const IDLE_BYTES: usize = 64 << 10;
+/// The classes of these blocks: those whose pools are larger than the smallest.
+const IDLE_FROM: usize = POOL_SIZE / 8;
 
 /// The heap of one thread.
 #[derive(Debug)]
@@ -233,7 +242,9 @@ impl Heap {
         let pool = match shared.commons.adopt(class, self.id.get(), mailbox) {
             Some(pool) => pool,
             None => {
-                let pool = shared.arenas.take_pool(class)?;
+                self.give_back_idle(shared, class);
+                let (pool, growth) = shared.arenas.take_pool_and_growth(class)?;
+                shared.make_way_for_arenas(growth);
                 pool.set_owner(self.id.get(), mailbox);
                 pool.pool().remote.make_owned();
                 pool
@@ -241,6 +252,20 @@ impl Heap {
         };
         self.front(class).pools().push(pool);
         Some(pool)
+    }
+
+    /// Empties the fronts of classes of large blocks, if much lies there and a pool for
+    /// such blocks is wanted: a block in a front that no longer moves keeps its pages,
+    /// and no other class can use them.
+    fn give_back_idle(&self, shared: &Shared, wanted: SizeClass) {
+        if wanted.block_size() <= IDLE_FROM {
+            return;
+        }
+        let large = || SizeClass::all().filter(|class| class.block_size() > IDLE_FROM);
+        let idle = |class: SizeClass| self.front(class).len() as usize * class.block_size();
+        if large().map(idle).sum::<usize>() > IDLE_BYTES {
+            large().for_each(|class| self.empty_front(shared, class));
+        }
     }
 
     /// Takes in the full pools that came back with room.
@@ -270,11 +295,24 @@ impl Heap {
             for list in front.close().into_iter().flatten() {
                 self.give_back(shared, class, list);
             }
-        } else if let Some(older) = front.rotate(self.front_capacity(class)) {
-            self.give_back(shared, class, older);
-            self.count_given(shared, older.len as usize * class.block_size());
+        } else {
+            let capacity = self.front_capacity(class);
+            if let Some(older) = front.rotate(capacity) {
+                let runs = self.give_back(shared, class, older);
+                if runs <= FEW_RUNS {
+                    front.lengthen(older.len, class.front_capacity());
+                }
+                self.count_given(shared, older.len as usize * class.block_size());
+            }
         }
         self.note_cached(class);
+    }
+
+    /// Takes the one block that was pushed to a front without room.
+    #[cfg(not(loom))]
+    pub(crate) fn take_back(&self, class: SizeClass) -> *mut u8 {
+        let [pushed, _] = self.front(class).close();
+        pushed.map_or(ptr::null_mut(), |pushed| pushed.first.cast())
     }
 
     /// Counts bytes given back; empties all fronts when the thread starts to shrink,
@@ -290,13 +328,15 @@ impl Heap {
     }
 
     /// Gives a list of free blocks back to their pools, run by run: neighbours in
-    /// the list often lie in one pool.
-    fn give_back(&self, shared: &Shared, class: SizeClass, list: Taken) {
+    /// the list often lie in one pool. How many runs there were.
+    fn give_back(&self, shared: &Shared, class: SizeClass, list: Taken) -> u32 {
+        let mut runs = 0;
         let mut rest = Some(list);
         while let Some(list) = rest {
             let chain;
             // SAFETY: the list's blocks are the thread's.
             (chain, rest) = unsafe { split_run(list, class) };
+            runs += 1;
             // SAFETY: a block of ours, of this class.
             let pool = unsafe { region::pool_of(chain.first.addr(), class) };
             if pool.is_owned_by(self.id.get()) {
@@ -305,6 +345,7 @@ impl Heap {
                 free_remote(shared, pool, chain);
             }
         }
+        runs
     }
 
     /// Frees blocks of a pool of this heap's.

@@ -52,6 +52,8 @@ pub(crate) struct State {
     cache: Cache,
     pub(crate) count: usize,
     pub(crate) bytes: usize,
+    /// The most bytes that were ever in use, and what is being mapped.
+    peak_bytes: usize,
     /// Bytes of the freed mappings that the kernel would not take.
     stuck_bytes: usize,
     /// Pages were given back, ...
@@ -71,6 +73,7 @@ impl Large {
             cache: Cache::new(),
             count: 0,
             bytes: 0,
+            peak_bytes: 0,
             stuck_bytes: 0,
             gave_back: false,
             asked_again: false,
@@ -112,6 +115,7 @@ impl Large {
     }
 
     fn alloc_new(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        self.make_way(size);
         let start = os::map_aligned(size, align)?;
         let mapping = Mapping { start, size };
         let mut state = self.lock();
@@ -133,8 +137,8 @@ impl Large {
     pub(crate) unsafe fn dealloc(&self, block: NonNull<u8>) {
         let mut state = self.lock();
         let Some(node) = state.leave(block) else {
-            debug_assert!(false, "not a large block: {block:?}");
-            return;
+            drop(state);
+            report_invalid(block);
         };
         let mapping = Mapping {
             start: block,
@@ -170,6 +174,35 @@ impl Large {
         }
     }
 
+    /// Before `size` more bytes are mapped: what is cached, and did not serve, goes back as
+    /// far as more is in use than ever was. Memory that grows does not carry its cache
+    /// along; memory that breathes finds it as it was.
+    fn make_way(&self, size: usize) {
+        let mut state = self.lock();
+        let wanted = state.bytes + size;
+        let growth = wanted.saturating_sub(state.peak_bytes);
+        state.peak_bytes += growth;
+        if growth > 0 {
+            self.shrink_cache(state, growth);
+        }
+    }
+
+    /// As `make_way`, for `size` bytes that the arenas never had before.
+    pub(crate) fn make_way_for_arenas(&self, size: usize) {
+        self.shrink_cache(self.lock(), size);
+    }
+
+    /// Gives `size` bytes of the cache back, or all of it.
+    fn shrink_cache<'a>(&'a self, mut state: MutexGuard<'a, State>, size: usize) {
+        let limit = state.cache.bytes().saturating_sub(size);
+        while let Some(mapping) = state.cache.take_excess(limit, os::page_size()) {
+            drop(state);
+            // SAFETY: the cache gave it up.
+            unsafe { self.unmap(mapping) };
+            state = self.lock();
+        }
+    }
+
     /// Makes a block `new_size` bytes long: in place if the cache has what lies behind
     /// it, by a copy into a cached span, or else by moving its pages. Null, and the block
     /// unchanged, if the kernel refuses: memory has run out, or the program has given
@@ -184,9 +217,9 @@ impl Large {
         };
         let mut state = self.lock();
         let addr = block.addr().get();
-        let Some(node) = state.map.find(addr) else {
-            debug_assert!(false, "not a large block: {block:?}");
-            return null_mut();
+        let Some(node) = state.map.find(addr).filter(|node| node.addr() == addr) else {
+            drop(state);
+            report_invalid(block);
         };
         let old = node.size();
         if size <= old {
@@ -218,6 +251,7 @@ impl Large {
         }
         state.leave(block);
         drop(state);
+        self.make_way(size);
         // SAFETY: whole pages of ours, the caller's.
         let mut moved = unsafe { os::remap(block, old, size) };
         if moved.is_none() && self.trim() > 0 {
@@ -252,6 +286,13 @@ impl Large {
     /// The size of the block that `addr` lies in.
     pub(crate) fn size_at(&self, addr: usize) -> Option<usize> {
         self.lock().map.find(addr).map(Node::size)
+    }
+
+    /// The block that `addr` lies in: where it starts, and its size.
+    pub(crate) fn block_at(&self, addr: usize) -> Option<(usize, usize)> {
+        let state = self.lock();
+        let node = state.map.find(addr)?;
+        Some((node.addr(), node.size()))
     }
 
     /// Gives the cached mappings back; how many bytes.
@@ -300,6 +341,26 @@ impl Large {
         }
         taken
     }
+}
+
+/// The end of a process that frees or resizes a large block that is none: it costs nothing
+/// to notice, and to go on would leave the program's idea of its memory wrong.
+#[cold]
+#[inline(never)]
+#[cfg(not(miri))]
+fn report_invalid(block: NonNull<u8>) -> ! {
+    use crate::report::{Misuse, Report};
+
+    let what = format_args!("no large block starts there: freed before, or never allocated");
+    let mut report = Report::new(Misuse::InvalidFree, block.addr().get(), what);
+    report.bytes_around(block.addr().get());
+    report.abort()
+}
+
+/// Under Miri nothing comes here.
+#[cfg(miri)]
+fn report_invalid(_: NonNull<u8>) -> ! {
+    std::process::abort()
 }
 
 impl State {

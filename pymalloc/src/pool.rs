@@ -106,7 +106,9 @@ impl Pool {
         // ORDERING: Relaxed; written under the arenas' lock before any block of
         // the pool existed, and whoever asks has such a block.
         let stored = self.class_plus_one.load(Relaxed);
-        SizeClass::from_index(usize::from(stored).wrapping_sub(1))
+        // SAFETY: `set_class` alone writes it: a class's number, plus one.
+        let class = |index| unsafe { SizeClass::from_index_unchecked(index) };
+        stored.checked_sub(1).map(class)
     }
 
     fn set_class(&self, class: SizeClass) {

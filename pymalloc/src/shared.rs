@@ -32,4 +32,17 @@ impl Shared {
             }
         }
     }
+
+    /// Gives so many bytes of cached large blocks back, where the arenas have grown by as
+    /// many: what is new is paid for with what lies idle.
+    #[cfg(not(loom))]
+    pub(crate) fn make_way_for_arenas(&self, growth: usize) {
+        if growth > 0 {
+            self.large.make_way_for_arenas(growth);
+        }
+    }
+
+    /// The models have no large blocks.
+    #[cfg(loom)]
+    pub(crate) fn make_way_for_arenas(&self, _growth: usize) {}
 }

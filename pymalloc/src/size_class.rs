@@ -139,6 +139,16 @@ impl SizeClass {
         (index < Self::COUNT).then_some(Self(index as u8))
     }
 
+    /// The class with this number.
+    ///
+    /// # Safety
+    /// The number is some class's.
+    #[inline(always)]
+    pub(crate) unsafe fn from_index_unchecked(index: u8) -> Self {
+        debug_assert!(usize::from(index) < Self::COUNT);
+        Self(index)
+    }
+
     /// Every class, smallest first.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(|index| Self(index as u8))
@@ -157,6 +167,12 @@ impl SizeClass {
         // SAFETY: every constructor keeps the number below COUNT: the last byte
         // is below SMALL_MAX or MEDIUM_MAX, whose classes the table holds.
         unsafe { CLASSES.get_unchecked(self.index()) }
+    }
+
+    /// Bytes of a block of the class with this number, at compile time.
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) const fn block_size_of(index: usize) -> usize {
+        ClassInfo::new(index).block_size as usize
     }
 
     /// Bytes of a block.

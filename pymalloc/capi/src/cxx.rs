@@ -15,9 +15,10 @@
 //! Source: C++20 17.6.3; Itanium C++ ABI 5.1.5.
 
 use core::ffi::{CStr, c_void};
-use core::mem::transmute;
+use core::fmt::Write;
+use core::mem::{ManuallyDrop, transmute};
 
-use crate::request::{self, ALIGNMENT, Line, alloc_quietly};
+use crate::request::{self, ALIGNMENT, Line, alloc_quietly, refuse};
 
 type Handler = extern "C-unwind" fn();
 type Thrower = extern "C-unwind" fn() -> !;
@@ -64,8 +65,29 @@ fn new(size: usize, alignment: usize) -> *mut c_void {
 fn new_or_null(size: usize, alignment: usize) -> *mut c_void {
     let block = alloc_quietly(size, alignment);
     if block.is_null() {
-        return new_after_handler(size, alignment).unwrap_or_default();
+        return new_or_end(size, alignment).unwrap_or_default();
     }
+    block
+}
+
+/// As `new_after_handler`, but nothing that the handler throws gets past it.
+#[cold]
+#[inline(never)]
+fn new_or_end(size: usize, alignment: usize) -> Option<*mut c_void> {
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            let mut line = Line::new();
+            let _ = line.write_str(
+                "pymalloc: operator new: a new-handler has thrown from a nothrow new, which \
+                 cannot pass that on\n",
+            );
+            line.print_and_abort();
+        }
+    }
+    let end = End;
+    let block = new_after_handler(size, alignment);
+    let _ = ManuallyDrop::new(end);
     block
 }
 
@@ -102,8 +124,7 @@ fn throw_bad_alloc() -> ! {
     );
     if thrower.is_null() {
         let mut line = Line::new();
-        let _ = core::fmt::Write::write_str(
-            &mut line,
+        let _ = line.write_str(
             "pymalloc: operator new: out of memory, and no std::__throw_bad_alloc in this \
              process to say so with; link libstdc++.so\n",
         );
@@ -172,9 +193,9 @@ operators_new_nothrow! {
 macro_rules! operators_delete {
     ($($symbol:literal: $name:ident($($type:ty),*) in $spoken:literal;)*) => {$(
         #[unsafe(export_name = $symbol)]
-        unsafe extern "C" fn $name(block: *mut c_void $(, _: $type)*) {
+        unsafe extern "C-unwind" fn $name(block: *mut c_void $(, _: $type)*) {
             // SAFETY: the caller's block.
-            unsafe { request::free(block, $spoken) };
+            unsafe { request::free(block, refuse!($spoken)) };
         }
     )*};
 }

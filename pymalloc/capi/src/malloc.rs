@@ -11,6 +11,9 @@
 //! The sizes that `free_sized` and `free_aligned_sized` are told are not needed: a block may
 //! be larger than its last size, after a `realloc` that left it where it was.
 //!
+//! The functions are `C-unwind`, although nothing here unwinds: around a `C` function the
+//! compiler puts what would end the process if something did, and that needs a stack frame.
+//!
 //! Source: C23 7.24.3, POSIX.1-2024, `malloc(3)`.
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -19,26 +22,30 @@ use core::ptr::null_mut;
 
 use allocator::PyMalloc;
 
-use crate::request::{self, ALIGNMENT, is_aligned, out_of_memory, report_foreign};
+use crate::request::{self, ALIGNMENT, is_aligned, out_of_memory, refuse, report_foreign};
 
 #[unsafe(no_mangle)]
-extern "C" fn malloc(size: usize) -> *mut c_void {
+extern "C-unwind" fn malloc(size: usize) -> *mut c_void {
     request::alloc(size, ALIGNMENT)
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+extern "C-unwind" fn calloc(count: usize, size: usize) -> *mut c_void {
     zeroed(count, size)
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
+unsafe extern "C-unwind" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: the caller's block.
     unsafe { resize(block, size) }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mut c_void {
+unsafe extern "C-unwind" fn reallocarray(
+    block: *mut c_void,
+    count: usize,
+    size: usize,
+) -> *mut c_void {
     match count.checked_mul(size) {
         // SAFETY: the caller's block.
         Some(size) => unsafe { resize(block, size) },
@@ -47,29 +54,44 @@ unsafe extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize)
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn free(block: *mut c_void) {
+unsafe extern "C-unwind" fn free(block: *mut c_void) {
     // SAFETY: the caller's block.
-    unsafe { request::free(block, c"free") };
+    unsafe { request::free(block, refuse!(c"free")) };
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn free_sized(block: *mut c_void, _size: usize) {
+unsafe extern "C-unwind" fn free_sized(block: *mut c_void, _size: usize) {
     // SAFETY: the caller's block.
-    unsafe { request::free(block, c"free_sized") };
+    unsafe { request::free(block, refuse!(c"free_sized")) };
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn free_aligned_sized(block: *mut c_void, _alignment: usize, _size: usize) {
+unsafe extern "C-unwind" fn free_aligned_sized(
+    block: *mut c_void,
+    _alignment: usize,
+    _size: usize,
+) {
     // SAFETY: the caller's block.
-    unsafe { request::free(block, c"free_aligned_sized") };
+    unsafe { request::free(block, refuse!(c"free_aligned_sized")) };
 }
 
 #[inline(always)]
 fn zeroed(count: usize, size: usize) -> *mut c_void {
-    let layout = count
-        .checked_mul(size)
-        .and_then(|size| Layout::from_size_align(size, ALIGNMENT).ok());
-    let Some(layout) = layout else {
+    let Some(size) = count.checked_mul(size) else {
+        return out_of_memory();
+    };
+    let block = request::alloc_at_hand(size, ALIGNMENT);
+    if block.is_null() {
+        return zeroed_or_fail(size);
+    }
+    // SAFETY: a new block, at least that long.
+    unsafe { block.write_bytes(0, size) };
+    block
+}
+
+#[inline(never)]
+fn zeroed_or_fail(size: usize) -> *mut c_void {
+    let Ok(layout) = Layout::from_size_align(size, ALIGNMENT) else {
         return out_of_memory();
     };
     // SAFETY: PyMalloc takes any layout, an empty one too.
@@ -89,7 +111,7 @@ unsafe fn resize(block: *mut c_void, size: usize) -> *mut c_void {
     }
     if size == 0 {
         // SAFETY: the caller's block.
-        unsafe { request::free(block, c"realloc") };
+        unsafe { request::free(block, refuse!(c"realloc")) };
         return null_mut();
     }
     let Ok(layout) = Layout::from_size_align(size, ALIGNMENT) else {
@@ -108,28 +130,28 @@ unsafe fn resize(block: *mut c_void, size: usize) -> *mut c_void {
 
 /// glibc's second names, which a few programs call, or take a block by and free by the first.
 mod second_names {
-    use super::{c_void, request, resize, zeroed};
+    use super::{c_void, refuse, request, resize, zeroed};
     use crate::request::ALIGNMENT;
 
     #[unsafe(no_mangle)]
-    extern "C" fn __libc_malloc(size: usize) -> *mut c_void {
+    extern "C-unwind" fn __libc_malloc(size: usize) -> *mut c_void {
         request::alloc(size, ALIGNMENT)
     }
 
     #[unsafe(no_mangle)]
-    extern "C" fn __libc_calloc(count: usize, size: usize) -> *mut c_void {
+    extern "C-unwind" fn __libc_calloc(count: usize, size: usize) -> *mut c_void {
         zeroed(count, size)
     }
 
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn __libc_realloc(block: *mut c_void, size: usize) -> *mut c_void {
+    unsafe extern "C-unwind" fn __libc_realloc(block: *mut c_void, size: usize) -> *mut c_void {
         // SAFETY: the caller's block.
         unsafe { resize(block, size) }
     }
 
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn __libc_free(block: *mut c_void) {
+    unsafe extern "C-unwind" fn __libc_free(block: *mut c_void) {
         // SAFETY: the caller's block.
-        unsafe { request::free(block, c"free") };
+        unsafe { request::free(block, refuse!(c"free")) };
     }
 }

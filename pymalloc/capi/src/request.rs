@@ -16,9 +16,9 @@ const SMALL: usize = 512;
 /// A block; null and `ENOMEM` if memory has run out, or there can be no such block.
 #[inline(always)]
 pub(crate) fn alloc(size: usize, alignment: usize) -> *mut c_void {
-    let block = alloc_quietly(size, alignment);
+    let block = alloc_at_hand(size, alignment);
     if block.is_null() {
-        return out_of_memory();
+        return alloc_or_fail(size, alignment);
     }
     block
 }
@@ -26,14 +26,33 @@ pub(crate) fn alloc(size: usize, alignment: usize) -> *mut c_void {
 /// The same without a word in `errno`.
 #[inline(always)]
 pub(crate) fn alloc_quietly(size: usize, alignment: usize) -> *mut c_void {
+    let block = alloc_at_hand(size, alignment);
+    if block.is_null() {
+        return alloc_other(size, alignment);
+    }
+    block
+}
+
+/// A small block that the thread has at hand: the usual case. All others are for
+/// `alloc_other`, the last thing to be called then, so that this needs no stack.
+#[inline(always)]
+pub(crate) fn alloc_at_hand(size: usize, alignment: usize) -> *mut c_void {
     // The small ones first: they need no comparison with the largest there can be.
     if size.wrapping_sub(1) < SMALL && alignment == ALIGNMENT {
         // SAFETY: the alignment is a power of two, and far below where sizes overflow.
         let layout = unsafe { Layout::from_size_align_unchecked(size, ALIGNMENT) };
-        // SAFETY: the layout is not empty.
-        return unsafe { PyMalloc.alloc(layout) }.cast();
+        return allocator::alloc_at_hand(layout).cast();
     }
-    alloc_other(size, alignment)
+    null_mut()
+}
+
+#[inline(never)]
+fn alloc_or_fail(size: usize, alignment: usize) -> *mut c_void {
+    let block = alloc_other(size, alignment);
+    if block.is_null() {
+        return out_of_memory();
+    }
+    block
 }
 
 #[inline(never)]
@@ -45,20 +64,39 @@ fn alloc_other(size: usize, alignment: usize) -> *mut c_void {
     }
 }
 
-/// Frees a block; a null pointer is none.
+/// Frees a block, a null pointer is none; `foreign` is told of an address that is no block's.
+///
+/// Null is looked for last: it lies in no pool.
 ///
 /// # Safety
-/// The caller gives up a block of ours; anything else ends the process.
+/// The caller gives up a block of ours, or calls what ends the process.
 #[inline(always)]
-pub(crate) unsafe fn free(block: *mut c_void, function: &'static CStr) {
-    if block.is_null() {
-        return;
-    }
-    // SAFETY: the caller's promise; an address that is not aligned is no block's.
-    if !is_aligned(block) || unsafe { allocator::dealloc_unsized(block.cast()) }.is_err() {
-        report_foreign(block, function);
+pub(crate) unsafe fn free(block: *mut c_void, foreign: fn(*mut u8)) {
+    if is_aligned(block) {
+        // SAFETY: the caller's promise.
+        unsafe { allocator::dealloc_unsized_or(block.cast(), foreign) };
+    } else {
+        refuse_misaligned(block, foreign);
     }
 }
+
+#[cold]
+#[inline(never)]
+fn refuse_misaligned(block: *mut c_void, foreign: fn(*mut u8)) {
+    foreign(block.cast());
+}
+
+/// What `free` is to call: reports an address as `report_foreign` does, but for null.
+macro_rules! refuse {
+    ($function:literal) => {
+        |block: *mut u8| {
+            if !block.is_null() {
+                $crate::request::report_foreign(block.cast(), $function)
+            }
+        }
+    };
+}
+pub(crate) use refuse;
 
 /// Whether a block may start there.
 #[inline(always)]

@@ -75,7 +75,7 @@ pub(crate) fn map_aligned(size: usize, align: usize) -> Option<NonNull<u8>> {
     }
     let slack = align;
     let start = map(size.checked_add(slack)?)?;
-    let skip = start.as_ptr().align_offset(align);
+    let skip = start.addr().get().wrapping_neg() & (align - 1);
     // SAFETY: `skip` is less than `slack`.
     let aligned = unsafe { start.add(skip) };
     if skip > 0 {
