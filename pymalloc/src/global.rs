@@ -30,6 +30,7 @@ use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
+use crate::arena_stats::{self, ArenaStats};
 use crate::by_address::class_of;
 use crate::debug::{self, Expect};
 use crate::fork;
@@ -43,6 +44,7 @@ use crate::size_class::SizeClass;
 use crate::stats::Stats;
 use crate::stderr::Stderr;
 use crate::thread_heap::with_heap;
+use crate::trace;
 use crate::verify::{self, HeapError};
 
 pub(crate) static SHARED: Shared = Shared::new();
@@ -81,7 +83,7 @@ unsafe impl GlobalAlloc for PyMalloc {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match SizeClass::of_small(layout) {
-            Some(class) => alloc_block(class),
+            Some(class) => alloc_block(class, layout.size()),
             None => alloc_other(layout),
         }
     }
@@ -99,7 +101,7 @@ unsafe impl GlobalAlloc for PyMalloc {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         match SizeClass::of_small(layout) {
-            Some(class) => zeroed(alloc_block(class), layout.size()),
+            Some(class) => zeroed(alloc_block(class, layout.size()), layout.size()),
             None => alloc_other_zeroed(layout),
         }
     }
@@ -110,7 +112,10 @@ unsafe impl GlobalAlloc for PyMalloc {
         // does not overflow.
         let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         match (SizeClass::of_small(layout), SizeClass::of_small(new)) {
-            (Some(old), Some(new)) if old == new => block,
+            (Some(old), Some(new)) if old == new => {
+                resized_in_place(block, new_size);
+                block
+            }
             // SAFETY: the caller's block of that layout.
             _ => unsafe { resize(block, layout, new) },
         }
@@ -121,6 +126,7 @@ unsafe impl GlobalAlloc for PyMalloc {
 /// there is none, or the layout is another: then [`GlobalAlloc::alloc`] may still have one.
 ///
 /// Takes no lock and calls nothing: for a caller whose own failure path is longer than this.
+/// Null while a tracer is told of allocations, too.
 ///
 /// # Examples
 ///
@@ -140,22 +146,36 @@ unsafe impl GlobalAlloc for PyMalloc {
 #[inline]
 pub fn alloc_at_hand(layout: Layout) -> *mut u8 {
     match SizeClass::of_small(layout) {
-        Some(class) => with_heap(|heap| heap.hand(class).pop().cast()),
+        Some(class) => with_heap(|heap| {
+            if heap.trace.is_on() {
+                return null_mut();
+            }
+            heap.hand(class).pop().cast()
+        }),
         None => null_mut(),
     }
 }
 
 #[inline(always)]
-fn alloc_block(class: SizeClass) -> *mut u8 {
+fn alloc_block(class: SizeClass, size: usize) -> *mut u8 {
     with_heap(|heap| {
-        let hand = heap.hand(class);
-        let block = hand.pop();
-        if block.is_null() {
-            refill(heap, hand)
-        } else {
-            block.cast()
+        if heap.trace.spend(size) {
+            return trace::alloc(heap, class, size);
         }
+        take(heap, class)
     })
+}
+
+/// A block that no tracer is told of.
+#[inline(always)]
+pub(crate) fn take(heap: &Heap, class: SizeClass) -> *mut u8 {
+    let hand = heap.hand(class);
+    let block = hand.pop();
+    if block.is_null() {
+        refill(heap, hand)
+    } else {
+        block.cast()
+    }
 }
 
 /// # Safety
@@ -163,10 +183,33 @@ fn alloc_block(class: SizeClass) -> *mut u8 {
 #[inline(always)]
 unsafe fn free_block(class: SizeClass, block: *mut u8) {
     with_heap(|heap| {
-        let hand = heap.hand(class);
-        // SAFETY: the caller's promise.
-        if !unsafe { hand.push(block.cast()) } {
-            spill(heap, hand);
+        if trace::may_be_sample(block) {
+            // SAFETY: the caller's promise.
+            unsafe { trace::free_aligned(block, class, heap) };
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { give(heap, class, block) };
+        }
+    });
+}
+
+/// # Safety
+/// The caller gives up a block that lies in a pool of that class.
+#[inline(always)]
+pub(crate) unsafe fn give(heap: &Heap, class: SizeClass, block: *mut u8) {
+    let hand = heap.hand(class);
+    // SAFETY: the caller's promise.
+    if !unsafe { hand.push(block.cast()) } {
+        spill(heap, hand);
+    }
+}
+
+/// Tells the tracer of a block's new size, if it is told of every block.
+#[inline(always)]
+fn resized_in_place(block: *mut u8, size: usize) {
+    with_heap(|heap| {
+        if heap.trace.is_exact() {
+            trace::resized(heap, block, size);
         }
     });
 }
@@ -230,6 +273,9 @@ fn spill_raw(heap: &Heap, hand: &Hand) {
     if heap.is_new() {
         enlist(heap);
     }
+    if trace::absorbs(heap, class) {
+        return;
+    }
     heap.spill(&SHARED, class);
 }
 
@@ -237,8 +283,16 @@ fn spill_raw(heap: &Heap, hand: &Hand) {
 #[inline(never)]
 fn alloc_other(layout: Layout) -> *mut u8 {
     match SizeClass::of(layout) {
-        Some(class) => alloc_block(class),
+        Some(class) => alloc_block(class, layout.size()),
         None => alloc_large(layout, false),
+    }
+}
+
+#[inline(never)]
+fn alloc_other_zeroed(layout: Layout) -> *mut u8 {
+    match SizeClass::of(layout) {
+        Some(class) => zeroed(alloc_block(class, layout.size()), layout.size()),
+        None => alloc_large(layout, true),
     }
 }
 
@@ -246,15 +300,31 @@ fn alloc_large(layout: Layout, zeroed: bool) -> *mut u8 {
     if debug::is_on() {
         return debug::alloc(layout, zeroed);
     }
-    SHARED.large.alloc(layout, zeroed)
+    let block = SHARED.large.alloc(layout, zeroed);
+    with_heap(|heap| trace::allocated_large(heap, block, layout.size()));
+    block
 }
 
-#[inline(never)]
-fn alloc_other_zeroed(layout: Layout) -> *mut u8 {
-    match SizeClass::of(layout) {
-        Some(class) => zeroed(alloc_block(class), layout.size()),
-        None => alloc_large(layout, true),
-    }
+/// # Safety
+/// The caller gives up a large block.
+pub(crate) unsafe fn free_large(block: NonNull<u8>) {
+    with_heap(|heap| trace::freed_large(heap, block));
+    // SAFETY: the caller's promise.
+    unsafe { SHARED.large.dealloc(block) };
+}
+
+/// Gives a large block another size; null, and the block unchanged, where that cannot be
+/// done without a copy.
+///
+/// # Safety
+/// The caller's large block, of an alignment of at most a page.
+pub(crate) unsafe fn resize_large(block: NonNull<u8>, size: usize) -> *mut u8 {
+    // Its addresses may be another block's before this returns.
+    with_heap(|heap| trace::freed_large(heap, block));
+    // SAFETY: the caller's promise.
+    let moved = unsafe { SHARED.large.resize(block, size) };
+    with_heap(|heap| trace::allocated_large(heap, moved, size));
+    moved
 }
 
 /// # Safety
@@ -269,12 +339,12 @@ unsafe fn free_other(block: *mut u8, layout: Layout) {
             debug::release(block, Expect::Layout(layout));
         },
         // SAFETY: the caller's promise; the tier is a function of the layout.
-        (None, Some(block)) => unsafe { SHARED.large.dealloc(block) },
+        (None, Some(block)) => unsafe { free_large(block) },
         (None, None) => {}
     }
 }
 
-/// A block of the allocator itself, whatever hooks are on; null if memory has run out.
+/// A block of the allocator itself, whatever hooks are on, that no tracer is told of; null if memory has run out.
 pub(crate) fn alloc_raw(layout: Layout) -> *mut u8 {
     let Some(class) = SizeClass::of(layout) else {
         return SHARED.large.alloc(layout, false);
@@ -318,13 +388,14 @@ pub(crate) unsafe fn free_raw(block: *mut u8, layout: Layout) {
 unsafe fn resize(block: *mut u8, old: Layout, new: Layout) -> *mut u8 {
     let (old_class, new_class) = (SizeClass::of(old), SizeClass::of(new));
     if old_class.is_some() && old_class == new_class {
+        resized_in_place(block, new.size());
         return block;
     }
     let are_large = old_class.is_none() && new_class.is_none() && !debug::is_on();
     if are_large && old.align() <= os::MIN_PAGE_SIZE {
         let moved = match NonNull::new(block) {
             // SAFETY: the caller's large block.
-            Some(block) => unsafe { SHARED.large.resize(block, new.size()) },
+            Some(block) => unsafe { resize_large(block, new.size()) },
             None => null_mut(),
         };
         if !moved.is_null() {
@@ -517,6 +588,29 @@ pub fn owns(ptr: *const u8) -> bool {
 /// pool can be taken or given back. `Display` prints CPython's table.
 pub fn stats() -> Stats {
     with_heap(|heap| Stats::read(&SHARED, heap))
+}
+
+/// Reads what each arena that has memory holds, as many arenas as there is room for; how
+/// many there are.
+///
+/// Does not allocate, and costs as [`stats`] does. Arenas come and go, so give room for a few
+/// more than an earlier call has counted.
+///
+/// # Examples
+///
+/// ```
+/// # #[global_allocator]
+/// # static GLOBAL: pymalloc::PyMalloc = pymalloc::PyMalloc;
+/// let mut arenas = vec![pymalloc::ArenaStats::default(); pymalloc::arenas(&mut []) + 8];
+/// let count = pymalloc::arenas(&mut arenas).min(arenas.len());
+/// for arena in &arenas[..count] {
+///     let used = arena.pools().iter().filter(|pool| pool.block_size > 0);
+///     println!("{:#x}: {} pools in use", arena.address(), used.count());
+/// }
+/// # assert!(count > 0);
+/// ```
+pub fn arenas(into: &mut [ArenaStats]) -> usize {
+    arena_stats::read(&SHARED, into)
 }
 
 /// Gives every empty page back to the system now; how many bytes, those included that

@@ -88,6 +88,15 @@ mod size_class;
 mod slab;
 mod sync;
 
+// Without the feature: what the others ask about tracing, answered with no.
+#[cfg(not(all(feature = "trace", not(any(loom, miri)))))]
+#[path = "trace/off.rs"]
+mod trace;
+#[cfg(all(feature = "trace", not(any(loom, miri))))]
+pub mod trace;
+
+#[cfg(not(loom))]
+mod arena_stats;
 #[cfg(not(any(loom, miri)))]
 mod by_address;
 #[cfg(not(any(loom, miri)))]
@@ -131,6 +140,8 @@ pub mod fault;
 #[cfg(all(not(loom), not(feature = "fault-injection")))]
 mod fault;
 
+#[cfg(not(loom))]
+pub use arena_stats::{ArenaStats, PoolStats};
 #[cfg(not(any(loom, miri)))]
 pub use by_address::{ForeignBlock, dealloc_unsized, dealloc_unsized_or, realloc_unsized};
 #[cfg(not(any(loom, miri)))]
@@ -141,7 +152,7 @@ pub use global::alloc_at_hand;
 #[cfg(miri)]
 pub use global::{PyMalloc as PyMallocDebug, PyMalloc as PyMallocSecure, Sampled, set_sample_rate};
 #[cfg(not(loom))]
-pub use global::{PyMalloc, owns, stats, trim, usable_size, verify_heap};
+pub use global::{PyMalloc, arenas, owns, stats, trim, usable_size, verify_heap};
 #[cfg(not(any(loom, miri)))]
 pub use sampled::{Sampled, set_sample_rate};
 #[cfg(not(any(loom, miri)))]

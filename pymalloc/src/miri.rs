@@ -4,6 +4,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use std::alloc::System;
 
+use crate::arena_stats::ArenaStats;
 use crate::heap::Heap;
 use crate::shared::Shared;
 use crate::stats::Stats;
@@ -90,6 +91,11 @@ pub fn owns(_ptr: *const u8) -> bool {
 /// An empty heap.
 pub fn stats() -> Stats {
     Stats::read(&Shared::new(), &Heap::new())
+}
+
+/// No arenas.
+pub fn arenas(_into: &mut [ArenaStats]) -> usize {
+    0
 }
 
 /// Nothing to give back.

@@ -5,6 +5,7 @@ mod support;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::thread;
 
 use support::{Recorder, record};
@@ -123,6 +124,12 @@ fn recorded(scale: usize) -> RawSnapshot {
     raw
 }
 
+/// The same for all tests: to record takes a second.
+fn recorded_once() -> RawSnapshot {
+    static RAW: OnceLock<RawSnapshot> = OnceLock::new();
+    RAW.get_or_init(|| recorded(10)).clone()
+}
+
 struct Files {
     dir: PathBuf,
 }
@@ -133,7 +140,7 @@ impl Files {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&dir).unwrap();
         let files = Self { dir };
-        Snapshot::from(recorded(10))
+        Snapshot::from(recorded_once())
             .dump(files.path("a.tmal"))
             .unwrap();
         files
@@ -158,13 +165,209 @@ impl Files {
         assert!(output.status.success(), "{errors}");
         String::from_utf8(output.stdout).unwrap()
     }
+
+    /// What a command says that fails.
+    fn failure(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success());
+        assert!(output.stdout.is_empty());
+        String::from_utf8(output.stderr).unwrap()
+    }
 }
 
 #[test]
-fn top_shows_the_lines_of_the_program() {
+fn top_shows_the_lines_of_the_program_and_their_source() {
     let files = Files::new("top");
-    let printed = files.stdout(&["top", "a.tmal", "-n", "3"]);
-    println!("{printed}");
-    let report = files.stdout(&["report", "a.tmal"]);
-    println!("{report}");
+    let include = ["-i", "*/tests/chain.rs"];
+    let printed = files.stdout(&[&["top", "a.tmal", "-n", "3"], &include[..]].concat());
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines[0], "[ Top 3 by lineno ]");
+    let place = lines
+        .iter()
+        .position(|line| line.contains("tests/chain.rs:") && line.contains("count=600,"))
+        .unwrap_or_else(|| panic!("{printed}"));
+    assert!(
+        lines[place + 1].starts_with("    let answer = || format!"),
+        "{printed}"
+    );
+    assert!(
+        lines.last().unwrap().starts_with("Total: size="),
+        "{printed}"
+    );
+
+    let function = files.stdout(&[
+        "top",
+        "a.tmal",
+        "-k",
+        "function",
+        "-c",
+        "--function",
+        "*::index",
+    ]);
+    assert!(function.contains("chain::app::index: size="), "{function}");
+    assert!(!function.contains("chain::app::load"), "{function}");
+    let traceback = files.stdout(&["top", "a.tmal", "-k", "traceback", "-n", "1"]);
+    assert!(traceback.contains("  File \"") && traceback.contains("tests/chain.rs\", line"));
+    let all = files.stdout(&["top", "a.tmal", "--all-frames", "-k", "traceback"]);
+    assert!(all.contains("/library/alloc/"), "{all}");
+    let thread = files.stdout(&["top", "a.tmal", "-k", "thread"]);
+    assert!(thread.contains("(loader): size="), "{thread}");
+}
+
+#[test]
+fn diff_shows_what_was_added() {
+    let files = Files::new("diff");
+    Snapshot::from(recorded(20))
+        .dump(files.path("b.tmal"))
+        .unwrap();
+    let printed = files.stdout(&["diff", "a.tmal", "b.tmal", "-k", "function"]);
+    let line = printed
+        .lines()
+        .find(|line| line.starts_with("chain::app::answer::"));
+    assert!(
+        line.unwrap_or_default().contains("count=1200 (+600)"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn leaks_shows_what_grows() {
+    let files = Files::new("leaks");
+    let scales = [4, 8, 12, 16, 20, 24];
+    let names: Vec<String> = scales.iter().map(|scale| format!("{scale}.tmal")).collect();
+    for (name, scale) in names.iter().zip(scales) {
+        let (_kept, raw) = record(|| (app::run(scale), app::run(5)));
+        Snapshot::from(raw).dump(files.path(name)).unwrap();
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let printed = files.stdout(&[&["leaks", "-k", "function"], &names[..]].concat());
+    let line = printed
+        .lines()
+        .find(|line| line.starts_with("chain::app::answer::"));
+    assert!(
+        line.unwrap_or_default().contains(": growing, "),
+        "{printed}"
+    );
+    let few = files.failure(&["leaks", "4.tmal", "8.tmal"]);
+    assert!(few.contains("three snapshots"), "{few}");
+}
+
+#[test]
+fn every_format_is_written_beside_the_snapshot() {
+    let files = Files::new("export");
+    for format in tracemalloc::Format::ALL {
+        let printed = files.stdout(&["export", "a.tmal", "-f", format.name()]);
+        let name = format!("a.{}", format.extension());
+        assert_eq!(printed, format!("wrote {name}\n"));
+        assert!(std::fs::metadata(files.path(&name)).unwrap().len() > 500);
+    }
+    files.stdout(&["report", "a.tmal", "-o", "page.html"]);
+    files.stdout(&["export", "a.tmal", "-o", "b.svg"]);
+    assert_eq!(
+        std::fs::read(files.path("a.svg")).unwrap(),
+        std::fs::read(files.path("b.svg")).unwrap()
+    );
+    let folded = files.stdout(&["export", "a.tmal", "-f", "folded", "-o", "-"]);
+    assert!(
+        folded
+            .lines()
+            .any(|line| line.contains("chain::app::parse;")),
+        "{folded}"
+    );
+    assert!(
+        files
+            .failure(&["export", "a.tmal"])
+            .contains("which format?")
+    );
+    std::fs::copy(files.path("a.tmal"), files.path("c.csv")).unwrap();
+    assert!(
+        files
+            .failure(&["export", "c.csv", "-f", "csv"])
+            .contains("overwritten")
+    );
+    assert!(
+        files
+            .failure(&["export", "a.tmal", "-f", "gif"])
+            .contains("there are pprof")
+    );
+}
+
+#[test]
+fn bad_files_are_told_apart() {
+    let files = Files::new("bad");
+    let whole = std::fs::read(files.path("a.tmal")).unwrap();
+    std::fs::write(files.path("cut.tmal"), &whole[..whole.len() - 20]).unwrap();
+    let output = files.run(&["top", "cut.tmal"]);
+    assert!(output.status.success());
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        errors.contains("warning: cut.tmal ends at byte"),
+        "{errors}"
+    );
+    assert!(errors.contains("going on with the"), "{errors}");
+    std::fs::write(files.path("foreign"), b"\x80\x05\x95 a pickle").unwrap();
+    assert!(
+        files
+            .failure(&["top", "foreign"])
+            .contains("foreign is not a snapshot")
+    );
+    let mut newer = whole;
+    newer[8] = 200;
+    std::fs::write(files.path("newer"), newer).unwrap();
+    assert!(
+        files
+            .failure(&["report", "newer"])
+            .contains("later version (format 200")
+    );
+    let missing = files.failure(&["info", "missing"]);
+    assert!(
+        missing.contains("missing cannot be read: No such file"),
+        "{missing}"
+    );
+    assert!(
+        files
+            .failure(&["top", "a.tmal", "--search", "a.tmal"])
+            .contains("not a folder")
+    );
+    assert!(
+        files
+            .failure(&["top", "a.tmal", "-k", "lines"])
+            .contains("filename, lineno")
+    );
+}
+
+#[test]
+fn names_travel_with_a_symbolized_snapshot() {
+    let files = Files::new("symbolize");
+    let mut raw = recorded_once();
+    raw.modules[0].path = "/nowhere/chain".to_owned();
+    Snapshot::from(raw).dump(files.path("far.tmal")).unwrap();
+    let output = files.run(&["top", "far.tmal"]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        errors.contains("/nowhere/chain: not here; give the folder"),
+        "{errors}"
+    );
+
+    let own = std::env::current_exe().unwrap();
+    std::fs::copy(own, files.path("chain")).unwrap();
+    files.stdout(&["symbolize", "far.tmal", "-o", "named.tmal", "--search", "."]);
+    std::fs::remove_file(files.path("chain")).unwrap();
+    let output = files.run(&["top", "named.tmal", "-k", "crate"]);
+    assert!(output.stderr.is_empty());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        printed.contains("\nchain: size=") && printed.contains("serde_json: size="),
+        "{printed}"
+    );
+}
+
+#[test]
+fn info_says_what_a_snapshot_is_of() {
+    let files = Files::new("info");
+    let printed = files.stdout(&["info", "a.tmal"]);
+    assert!(printed.contains("every block: "), "{printed}");
+    assert!(printed.contains("seconds ago"), "{printed}");
+    let executable = std::env::current_exe().unwrap();
+    assert!(printed.contains(executable.to_str().unwrap()), "{printed}");
 }

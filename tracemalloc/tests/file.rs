@@ -12,19 +12,11 @@ fn written(snapshot: &Snapshot) -> Vec<u8> {
     bytes
 }
 
-fn recover(bytes: &[u8]) -> Result<(Snapshot, Option<LoadError>), LoadError> {
-    let path = std::env::temp_dir().join(format!(
-        "tracemalloc-file-{}-{:?}",
-        std::process::id(),
-        std::thread::current().id()
-    ));
-    std::fs::write(&path, bytes).unwrap();
-    let recovered = Snapshot::recover(&path);
-    std::fs::remove_file(&path).unwrap();
-    recovered
-}
-
 /// Uses all of a snapshot, as somebody who has loaded it would.
+#[cfg_attr(
+    not(feature = "export"),
+    expect(unused_variables, reason = "nothing to export")
+)]
 fn use_all(snapshot: &Snapshot, export: bool) {
     for key in KeyType::ALL {
         let statistics = snapshot.statistics(key, true);
@@ -101,7 +93,7 @@ fn a_file_cut_anywhere_is_an_error_and_what_comes_before_is_recovered() {
             Err(LoadError::Foreign) => assert!(end < 8, "of {end} bytes"),
             other => panic!("of {end} bytes: {other:?}"),
         }
-        if let Ok((snapshot, damage)) = recover(cut) {
+        if let Ok((snapshot, damage)) = Snapshot::recover_from(cut) {
             assert!(damage.is_some());
             let blocks = snapshot.traces().len();
             assert!(blocks >= recovered_blocks, "of {end} bytes: {blocks}");
@@ -144,7 +136,7 @@ fn no_content_with_a_right_check_sum_makes_a_reader_panic() {
             let mut bytes = whole.clone();
             bytes[i] = value;
             mend_check_sums(&mut bytes);
-            if let Ok((snapshot, _)) = recover(&bytes) {
+            if let Ok((snapshot, _)) = Snapshot::recover_from(&bytes[..]) {
                 // An export takes a hundred times as long as all else.
                 use_all(&snapshot, loaded % 40 == 0);
                 loaded += 1;

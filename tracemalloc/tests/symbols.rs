@@ -16,7 +16,7 @@ const LINE: u32 = line!() + 4;
 
 #[inline(never)]
 fn outer(n: usize) -> Vec<Vec<u8>> {
-    (0..n).map(|i| inner(i)).collect()
+    (0..n).map(inner).collect()
 }
 
 #[inline(always)]

@@ -12,8 +12,8 @@ pub(super) fn write(snapshot: &Snapshot, writer: &mut dyn Write) -> io::Result<(
     let table = Table::of(snapshot);
     let ages = ages_us(snapshot);
     let elapsed_us = snapshot.raw().elapsed_ns / 1000;
-    // The viewer refuses a second point with the frames of another, and one without frames:
-    // points are put together by what their frames are called.
+    // The viewer refuses a second point with the frames of another: points are put together by
+    // what their frames are called.
     let mut texts = vec!["[root]".to_owned()];
     let mut numbers = Numbers::default();
     let number: Vec<usize> = table
@@ -30,14 +30,12 @@ pub(super) fn write(snapshot: &Snapshot, writer: &mut dyn Write) -> io::Result<(
         .collect();
     let mut points: HashMap<Vec<usize>, Point> = HashMap::new();
     for row in &table.rows {
-        let mut frames: Vec<usize> = row.frames.iter().rev().map(|&f| number[f]).collect();
-        if frames.is_empty() {
-            frames.push(0);
-        }
+        let frames: Vec<usize> = row.frames.iter().rev().map(|&f| number[f]).collect();
         let point = points.entry(frames).or_default();
-        point.bytes += row.total.size();
-        point.blocks += row.total.count();
-        point.age_us += ages.get(&row.stack).copied().unwrap_or(0);
+        let age_us = ages.get(&row.stack).copied().unwrap_or(0);
+        point.bytes = point.bytes.saturating_add(row.total.size());
+        point.blocks = point.blocks.saturating_add(row.total.count());
+        point.age_us = point.age_us.saturating_add(age_us);
     }
     let mut points: Vec<(Vec<usize>, Point)> = points.into_iter().collect();
     points.sort_unstable_by(|a, b| b.1.bytes.cmp(&a.1.bytes).then_with(|| a.0.cmp(&b.0)));
@@ -80,11 +78,16 @@ impl Point {
     }
 }
 
-/// How old the blocks of each stack are, added up, in microseconds.
+/// How old the blocks of each stack are, added up, in microseconds; those whose age is not known
+/// count as new.
 fn ages_us(snapshot: &Snapshot) -> HashMap<u32, u64> {
     let now = snapshot.raw().elapsed_ns;
     let mut ages: HashMap<u32, f64> = HashMap::new();
-    for trace in snapshot.raw_traces() {
+    for trace in snapshot
+        .raw_traces()
+        .iter()
+        .filter(|trace| trace.when_ns > 0)
+    {
         let age = now.saturating_sub(trace.when_ns) as f64 / 1000.0;
         *ages.entry(trace.stack).or_default() += age * trace.weight.count;
     }

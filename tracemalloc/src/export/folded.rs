@@ -18,12 +18,7 @@ pub(super) fn lines(snapshot: &Snapshot) -> Vec<String> {
     let titles: Vec<String> = table.frames.iter().map(plain_title).collect();
     let line = |row: &super::table::Row| {
         let names: Vec<&str> = row.frames.iter().map(|&frame| &*titles[frame]).collect();
-        let stack = if names.is_empty() {
-            "<unknown>".to_owned()
-        } else {
-            names.join(";")
-        };
-        format!("{stack} {}", row.total.size())
+        format!("{} {}", names.join(";"), row.total.size())
     };
     table.rows.iter().map(line).collect()
 }

@@ -234,18 +234,26 @@ fn arena(arena: &ArenaUse) -> Arena {
     }
 }
 
+/// Nothing, unless most of what is in use says when it was allocated.
 fn births(snapshot: &Snapshot) -> Vec<u64> {
-    let latest = snapshot.raw_traces().iter().map(|t| t.when_ns).max();
-    let Some(end) = latest.map(|latest| latest.max(snapshot.raw().elapsed_ns)) else {
-        return Vec::new();
-    };
-    if end == 0 {
-        return Vec::new();
-    }
+    let traces = snapshot.raw_traces();
+    let latest = traces.iter().map(|trace| trace.when_ns).max().unwrap_or(0);
+    let end = latest.max(snapshot.raw().elapsed_ns).max(1);
     let mut columns = vec![Total::default(); BIRTH_COLUMNS as usize];
-    for trace in snapshot.raw_traces() {
+    let mut unknown = Total::default();
+    for trace in traces {
         let column = u128::from(trace.when_ns) * u128::from(BIRTH_COLUMNS) / u128::from(end);
-        columns[(column as usize).min(BIRTH_COLUMNS as usize - 1)].add(trace);
+        let column = (column as usize).min(BIRTH_COLUMNS as usize - 1);
+        if trace.when_ns == 0 {
+            unknown.add(trace);
+        } else {
+            columns[column].add(trace);
+        }
     }
-    columns.iter().map(Total::size).collect()
+    let columns: Vec<u64> = columns.iter().map(Total::size).collect();
+    let known = columns.iter().fold(0, |sum: u64, &n| sum.saturating_add(n));
+    if unknown.size() > known / 10 {
+        return Vec::new();
+    }
+    columns
 }

@@ -152,7 +152,7 @@ impl Snapshot {
     /// assert!(matches!(error, LoadError::Foreign));
     /// ```
     pub fn read_from(reader: impl Read) -> Result<Self, LoadError> {
-        match read::read(reader)? {
+        match Self::recover_from(reader)? {
             (snapshot, None) => Ok(snapshot),
             (_, Some(damage)) => Err(damage),
         }
@@ -164,6 +164,15 @@ impl Snapshot {
     ///
     /// If nothing of it can be used.
     pub fn recover(path: impl AsRef<Path>) -> Result<(Self, Option<LoadError>), LoadError> {
-        read::read(BufReader::with_capacity(1 << 16, File::open(path)?))
+        Self::recover_from(BufReader::with_capacity(1 << 16, File::open(path)?))
+    }
+
+    /// Does the same from anything.
+    ///
+    /// # Errors
+    ///
+    /// If nothing of it can be used.
+    pub fn recover_from(reader: impl Read) -> Result<(Self, Option<LoadError>), LoadError> {
+        read::read(reader)
     }
 }

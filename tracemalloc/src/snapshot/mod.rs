@@ -15,6 +15,7 @@ mod filter;
 mod fnmatch;
 mod frame;
 mod key;
+mod leaks;
 mod raw;
 mod size;
 mod statistic;
@@ -29,6 +30,7 @@ pub(crate) use class::Classes;
 pub use filter::{DomainFilter, Filter, FunctionFilter, TraceFilter};
 pub use frame::{Frame, Traceback, UNKNOWN};
 pub use key::{KeyType, UnknownKeyType};
+pub use leaks::{Growth, TooFewSnapshots, Trend, trends};
 pub use raw::{
     ArenaUse, ClassUse, HeapMap, Module, PoolUse, RawSnapshot, RawTrace, ThreadName, TimelinePoint,
     Weight,
@@ -228,12 +230,25 @@ impl Snapshot {
         let depth = |i: usize| depths.get(i).copied();
         let stacks = tracebacks.into_iter().enumerate();
         let symbols = Symbols::from_stacks(stacks.map(|(i, frames)| (frames, depth(i))).collect());
+        let mut this = self.map_raw(|_| ());
+        if let Some(shared) = Arc::get_mut(&mut this.shared) {
+            shared.symbols = OnceLock::from(symbols);
+        }
+        this
+    }
+
+    /// The same, with something else than its traces and stacks changed.
+    pub(crate) fn map_raw(self, change: impl FnOnce(&mut RawSnapshot)) -> Self {
+        let shared = Arc::try_unwrap(self.shared);
+        let mut shared = shared.unwrap_or_else(|shared| Shared {
+            raw: shared.raw.clone(),
+            symbols: shared.symbols.clone(),
+        });
+        change(&mut shared.raw);
         Self {
-            shared: Arc::new(Shared {
-                raw: self.shared.raw.clone(),
-                symbols: OnceLock::from(symbols),
-            }),
-            ..self
+            traces: self.traces,
+            shared: Arc::new(shared),
+            all_frames: self.all_frames,
         }
     }
 
@@ -296,7 +311,7 @@ impl Snapshot {
     pub(crate) fn symbols(&self) -> &Symbols {
         self.shared
             .symbols
-            .get_or_init(|| Symbols::of_this_process(&self.shared.raw))
+            .get_or_init(|| crate::untraced(|| Symbols::of_this_process(&self.shared.raw)))
     }
 
     /// The symbols, if they were resolved.

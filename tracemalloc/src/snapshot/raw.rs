@@ -60,7 +60,7 @@ pub struct RawTrace {
     pub stack: u32,
     /// Which thread allocated it; a number of the recorder's, never used twice.
     pub thread: u64,
-    /// When, in nanoseconds since tracing began.
+    /// When, in nanoseconds since tracing began; 0 if the recorder does not note it.
     pub when_ns: u64,
 }
 

@@ -94,7 +94,7 @@ impl Trace<'_> {
         self.raw.thread
     }
 
-    /// When it was allocated, in nanoseconds since tracing began.
+    /// When it was allocated, in nanoseconds since tracing began; 0 if that was not noted.
     #[must_use]
     pub const fn when_ns(&self) -> u64 {
         self.raw.when_ns

@@ -82,18 +82,24 @@ impl Symbols {
     }
 
     /// Where blocks of this stack were allocated; with or without the frames of the standard
-    /// library and the allocator at both ends. Empty for a stack that is not known.
+    /// library and the allocator at both ends.
     pub(crate) fn traceback(&self, stack: u32, all_frames: bool) -> Traceback {
         match self.stacks.get(stack as usize) {
             Some(stack) if all_frames => stack.all.clone(),
             Some(stack) => stack.own.clone(),
-            None => Traceback::new([], None),
+            None => ResolvedStack::new([].into(), None).own,
         }
     }
 }
 
 impl ResolvedStack {
+    /// A stack without frames has one that is unknown, as in CPython: so every block is somewhere.
     fn new(frames: Arc<[Frame]>, depth: Option<u32>) -> Self {
+        let frames = if frames.is_empty() {
+            [Frame::new(crate::snapshot::UNKNOWN, 0, "")].into()
+        } else {
+            frames
+        };
         let own = runtime::own_frames(&frames);
         Self {
             all: Traceback::new(Arc::clone(&frames), depth),

@@ -31,12 +31,21 @@ pub(crate) enum Command {
         #[command(flatten)]
         view: View,
     },
+    /// Shows which places keep more and more, from three snapshots or more in their order
+    Leaks {
+        /// Snapshots of one process, the oldest first
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Show what does not grow, too
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        view: View,
+    },
     /// Shows what a snapshot is of, and how complete
     Info {
         /// A snapshot
         file: PathBuf,
-        #[command(flatten)]
-        symbols: Symbols,
     },
     /// Writes a snapshot in a format that another tool opens
     Export {
@@ -54,6 +63,7 @@ pub(crate) enum Command {
         symbols: Symbols,
     },
     /// Writes a page to explore a snapshot with, in one file
+    #[command(visible_alias = "html")]
     Report {
         /// A snapshot
         file: PathBuf,

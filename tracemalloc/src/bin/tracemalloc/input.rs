@@ -10,8 +10,15 @@ use tracemalloc::symbols::Resolver;
 use crate::Failure;
 use crate::args::Symbols;
 
-/// Loads what there is, and tells on standard error what is not.
+/// Loads what there is and its names, and tells on standard error what is not.
 pub(crate) fn load(path: &Path, symbols: &Symbols) -> Result<Snapshot, Failure> {
+    let snapshot = load_only(path)?;
+    resolve(&snapshot, symbols)?;
+    Ok(snapshot)
+}
+
+/// Loads what there is; its names may be missing.
+pub(crate) fn load_only(path: &Path) -> Result<Snapshot, Failure> {
     let waiting = ProgressBar::new_spinner().with_message(format!("loading {}", path.display()));
     waiting.enable_steady_tick(Duration::from_millis(100));
     let loaded = Snapshot::recover(path);
@@ -24,6 +31,10 @@ pub(crate) fn load(path: &Path, symbols: &Symbols) -> Result<Snapshot, Failure> 
             snapshot.traces().len()
         );
     }
+    Ok(snapshot)
+}
+
+fn resolve(snapshot: &Snapshot, symbols: &Symbols) -> Result<(), Failure> {
     let mut resolver = Resolver::new();
     for dir in &symbols.search {
         if !dir.is_dir() {
@@ -44,5 +55,5 @@ pub(crate) fn load(path: &Path, symbols: &Symbols) -> Result<Snapshot, Failure> 
     for line in missing {
         eprintln!("warning: {line}");
     }
-    Ok(snapshot)
+    Ok(())
 }

@@ -38,7 +38,14 @@ fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
             let new = input::load(&new, &view.symbols)?;
             tables::diff(&old, &new, &view, out)
         }
-        Command::Info { file, symbols } => tables::info(&input::load(&file, &symbols)?, out),
+        Command::Leaks { files, all, view } => {
+            let mut snapshots = Vec::with_capacity(files.len());
+            for file in &files {
+                snapshots.push(view.select.apply(&input::load(file, &view.symbols)?));
+            }
+            tables::leaks(&snapshots, all, &view, out)
+        }
+        Command::Info { file } => tables::info(&input::load_only(&file)?, out),
         Command::Export {
             file,
             format,

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use tracemalloc::{KeyType, Size, Snapshot, StatisticDiff, Traceback};
+use tracemalloc::{Growth, KeyType, Size, Snapshot, StatisticDiff, Traceback};
 
 use crate::Failure;
 use crate::args::View;
@@ -62,6 +62,34 @@ pub(crate) fn diff(
         }
         writeln!(out, "Total: {}", Size::signed(sum(&changes)))?;
     }
+    Ok(())
+}
+
+/// What grew, and how sure that is.
+pub(crate) fn leaks(
+    snapshots: &[Snapshot],
+    all: bool,
+    view: &View,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let trends = tracemalloc::trends(snapshots, view.key)?;
+    let count = |growth| trends.iter().filter(|trend| trend.growth == growth).count();
+    let growing = count(Growth::Growing);
+    let wanted = if all { trends.len() } else { growing };
+    let shown = wanted.min(view.limit);
+    writeln!(out, "[ Top {shown} trends by {} ]", view.key)?;
+    for trend in &trends[..shown] {
+        writeln!(out, "{trend}")?;
+        write_place(out, view.key, &trend.traceback)?;
+    }
+    writeln!(
+        out,
+        "{growing} growing, {} bounded, {} static, {} falling, over {} snapshots",
+        count(Growth::Bounded),
+        count(Growth::Static),
+        count(Growth::Falling),
+        snapshots.len()
+    )?;
     Ok(())
 }
 

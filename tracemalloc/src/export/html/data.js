@@ -17,7 +17,7 @@ const whole = n => Math.round(n).toLocaleString("en").replaceAll(",", "\u2009");
 const measure = (n, metric = state.metric) => metric === "size" ? bytes(n) : whole(n);
 const percent = share => (share >= .1 || !share ? (share * 100).toFixed(share < .9995 ? 1 : 0) : (share * 100).toFixed(2)) + " %";
 const seconds = ns => ns < 1e6 ? (ns / 1e3).toFixed(0) + " µs" : ns < 1e9 ? (ns / 1e6).toFixed(0) + " ms"
-  : ns < 6e10 ? (ns / 1e9).toFixed(1) + " s" : Math.floor(ns / 6e10) + " min " + Math.round(ns / 1e9 % 60) + " s";
+  : ns < 6e10 ? +(ns / 1e9).toFixed(1) + " s" : Math.floor(ns / 6e10) + " min " + Math.round(ns / 1e9 % 60) + " s";
 
 /** What the paths of the program's own files begin with, or nothing if they have little in common. */
 const home = (() => {

@@ -23,6 +23,9 @@ function buildTree(direction) {
   return root;
 }
 
+/** A little lighter or darker, so that neighbours of one crate can be told apart. */
+const shade = title => [...title].reduce((sum, c) => (sum * 31 + c.codePointAt(0)) % 997, 7) % 7 * 2 - 6;
+
 function drawIcicle() {
   const { canvas } = icicle;
   const ratio = devicePixelRatio || 1, width = canvas.clientWidth, top = icicle.zoom;
@@ -57,11 +60,10 @@ function drawIcicle() {
   const colors = { ink: css("--frame-ink"), match: css("--match"), root: css("--line"), text: css("--ink"), accent: css("--accent") };
   const fills = new Map();
   for (const { node, x, w, row } of boxes) {
-    const crate = node.frame ? node.frame.crate : "";
-    if (!fills.has(crate)) fills.set(crate, node.frame ? crateColor(crate) : colors.root);
+    if (!fills.has(node.title)) fills.set(node.title, node.frame ? crateColor(node.frame.crate, shade(node.title)) : colors.root);
     const isMatch = state.query && node.frame && node.frame.text.includes(state.query);
     g.globalAlpha = (state.query && !isMatch) || row < path.length - 1 ? .38 : 1;
-    g.fillStyle = isMatch ? colors.match : fills.get(crate);
+    g.fillStyle = isMatch ? colors.match : fills.get(node.title);
     g.fillRect(x, row * ROW, Math.max(w - 1, .5), ROW - 1);
     if (node === icicle.hover) {
       g.globalAlpha = 1; g.strokeStyle = colors.accent; g.lineWidth = 2;

@@ -6,7 +6,8 @@ function drawHead() {
   const when = data.time ? new Date(data.time * 1000).toLocaleString() : "";
   const how = data.sampling ? `one sample in ${bytes(data.sampling)}` : "every block recorded";
   $("subtitle").textContent = [data.program, data.pid ? "process " + data.pid : "", when,
-    data.elapsed_ns ? `after ${seconds(data.elapsed_ns)}` : "", how].filter(Boolean).join("  ·  ");
+    data.elapsed_ns ? `after ${seconds(data.elapsed_ns)}` : "", how]
+    .filter(Boolean).map(part => part.replaceAll(" ", "\u00a0")).join("  ·  ");
   const { total } = data;
   const error = (e, text) => e ? " ± " + text(e) : "";
   const figures = [
