@@ -12,11 +12,12 @@ use tracemalloc::{FunctionFilter, KeyType, RawSnapshot, Snapshot};
 #[global_allocator]
 static GLOBAL: Recorder = Recorder;
 
-const LINE: u32 = line!() + 4;
+const LINE: u32 = line!() + 5;
 
 #[inline(never)]
 fn outer(n: usize) -> Vec<Vec<u8>> {
-    (0..n).map(inner).collect()
+    // Not the last thing done, so that it is a call and the frame stays.
+    std::hint::black_box((0..n).map(inner).collect())
 }
 
 #[inline(always)]

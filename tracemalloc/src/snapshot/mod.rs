@@ -21,7 +21,7 @@ mod size;
 mod statistic;
 mod trace;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -289,14 +289,15 @@ impl Snapshot {
 
     /// The sums by stack, in the order of the stacks.
     pub(crate) fn totals_by_stack(&self) -> Vec<(u32, Total)> {
-        let mut totals = vec![Total::default(); self.shared.raw.stacks.len()];
+        let mut totals = vec![None; self.shared.raw.stacks.len()];
         for trace in &self.traces {
-            totals[trace.stack as usize].add(trace);
+            totals[trace.stack as usize]
+                .get_or_insert_with(Total::default)
+                .add(trace);
         }
-        let seen: HashSet<u32> = self.traces.iter().map(|trace| trace.stack).collect();
         (0..)
             .zip(totals)
-            .filter(|(stack, _)| seen.contains(stack))
+            .filter_map(|(stack, total)| Some((stack, total?)))
             .collect()
     }
 

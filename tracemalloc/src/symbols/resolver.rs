@@ -8,6 +8,7 @@ use std::sync::Arc;
 use addr2line::Loader;
 use object::{Object, ReadCache};
 
+use super::runtime::without_version;
 use super::{Symbols, module_of};
 use crate::snapshot::{Frame, Module, RawSnapshot, UNKNOWN};
 
@@ -207,26 +208,69 @@ fn frames_in(file: &Loader, address: u64, names: &mut Names) -> Vec<Frame> {
     let Ok(mut frames) = file.find_frames(address) else {
         return found;
     };
-    while let Ok(Some(frame)) = frames.next() {
-        let function = frame
-            .function
-            .as_ref()
-            .and_then(|function| function.raw_name().ok())
-            .map(|name| names.function(&name));
-        let location = frame.location.as_ref();
+    let mut frame = frames.next().ok().flatten();
+    while let Some(this) = frame {
+        frame = frames.next().ok().flatten();
+        let raw = this.function.as_ref().and_then(|f| f.raw_name().ok());
+        let location = this.location.as_ref();
         let filename = location.and_then(|l| l.file).unwrap_or(UNKNOWN);
         let lineno = location.and_then(|l| l.line).unwrap_or(0);
-        let function = match function {
-            Some(function) => function,
-            // Line tables name no function; the symbol table names that which is not inlined.
-            None => match file.find_symbol(address) {
-                Some(symbol) => names.function(symbol),
-                None => names.share(""),
-            },
+        // Line tables have functions without their paths. The symbol table has the path of the
+        // one that is not inlined, which comes last; of others the file says most of it.
+        let is_full = raw.as_deref().is_some_and(has_path);
+        let symbol = if frame.is_none() && !is_full {
+            file.find_symbol(address)
+        } else {
+            None
+        };
+        let function = match (symbol, raw) {
+            (Some(symbol), _) => names.function(symbol),
+            (None, Some(name)) if is_full => names.function(&name),
+            (None, Some(name)) => names.share(&qualified(&name, filename)),
+            (None, None) => names.share(""),
         };
         found.push(Frame::new(names.share(filename), lineno, function));
     }
     found
+}
+
+/// Whether a name is mangled, or has a path; what is in angle brackets has paths of its own.
+fn has_path(name: &str) -> bool {
+    let is_mangled = name.starts_with("_R") || name.starts_with("_ZN");
+    is_mangled || name.starts_with('<') || without_generics(name).contains("::")
+}
+
+fn without_generics(name: &str) -> &str {
+    name.split('<').next().unwrap_or(name)
+}
+
+/// A name with the path that its file has in a crate: `raw_vec::grow` in `alloc` for
+/// `/library/alloc/src/raw_vec/mod.rs`. What is not Rust's stays.
+fn qualified(name: &str, filename: &str) -> String {
+    let Some(path) = filename.strip_suffix(".rs") else {
+        return name.to_owned();
+    };
+    let mut parts: Vec<String> = match path.rsplit_once("/src/") {
+        Some((package, modules)) => {
+            let package = package.rsplit('/').next().unwrap_or(package);
+            let package = without_version(package).replace('-', "_");
+            std::iter::once(package)
+                .chain(modules.split('/').map(str::to_owned))
+                .collect()
+        }
+        // An example's file, or a test's.
+        None => {
+            let mut last: Vec<&str> = path.rsplit('/').take(2).collect();
+            last.reverse();
+            let is_module = last.last() == Some(&"mod");
+            let from = if is_module { 0 } else { last.len() - 1 };
+            last[from..].iter().map(|part| (*part).to_owned()).collect()
+        }
+    };
+    let is_silent = |part: &String| ["mod", "lib", "main"].contains(&part.as_str());
+    parts.pop_if(|last| is_silent(last));
+    parts.push(without_generics(name).to_owned());
+    parts.join("::")
 }
 
 /// Names that occur often, kept once each.
@@ -309,6 +353,33 @@ mod tests {
         let parts = by_module(&modules, &[1, 10, 19, 20, 29, 30]);
         let parts: Vec<_> = parts.iter().map(|(m, a)| (&*m.path, a.to_vec())).collect();
         assert_eq!(parts, [("a", vec![10, 19]), ("b", vec![20, 29])]);
+    }
+
+    #[test]
+    fn a_bare_name_gets_the_path_of_its_file() {
+        let expect = [
+            (
+                "/rustc/1f/library/alloc/src/raw_vec/mod.rs",
+                "alloc::raw_vec::grow",
+            ),
+            (
+                "/r/registry/src/index-1/serde-json-1.0.1/src/de.rs",
+                "serde_json::de::grow",
+            ),
+            ("/home/a/pymalloc/src/lib.rs", "pymalloc::grow"),
+            (
+                "/home/a/app/examples/application/mod.rs",
+                "application::grow",
+            ),
+            ("/home/a/app/tests/symbols.rs", "symbols::grow"),
+            ("./malloc/malloc.c", "grow"),
+            (UNKNOWN, "grow"),
+        ];
+        for (file, name) in expect {
+            assert_eq!(qualified("grow", file), name);
+        }
+        assert_eq!(qualified("fold<a::B, c::D>", "/p/src/e.rs"), "p::e::fold");
+        assert!(!has_path("fold<a::B, c::D>") && has_path("a::B<c>::fold") && has_path("_RNv"));
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn is_runtime_function(function: &str) -> bool {
         "hashbrown",
         "tracemalloc::record",
     ];
-    const FUNCTIONS: [&str; 24] = [
+    const FUNCTIONS: [&str; 25] = [
         "_start",
         "main",
         "__libc_start_main",
@@ -57,6 +57,7 @@ fn is_runtime_function(function: &str) -> bool {
         "clone",
         "clone3",
         "__clone",
+        "__clone3",
         "malloc",
         "calloc",
         "realloc",
@@ -82,7 +83,9 @@ fn is_runtime_function(function: &str) -> bool {
         path.strip_prefix(name)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
-    FUNCTIONS.contains(&function) || (path.contains("::") && CRATES.iter().any(|c| in_crate(c)))
+    // What glibc calls its own functions by.
+    let bare = function.strip_prefix("__GI_").unwrap_or(function);
+    FUNCTIONS.contains(&bare) || (path.contains("::") && CRATES.iter().any(|c| in_crate(c)))
 }
 
 /// The path that a function's name begins with: of `<&mut a::B as c::D>::e` that of `a::B`.
@@ -126,7 +129,7 @@ pub(crate) fn crate_of(frame: &Frame) -> &str {
 }
 
 /// `serde_json` of `serde_json-1.0.1`, `a-b` of `a-b-0.1.0-rc.1`.
-fn without_version(package: &str) -> &str {
+pub(super) fn without_version(package: &str) -> &str {
     let is_version =
         |(i, _): &(usize, &str)| package[i + 1..].starts_with(|c: char| c.is_ascii_digit());
     match package.match_indices('-').find(is_version) {
