@@ -1,6 +1,6 @@
-//! Turns `cfg(loom)` on for this package, which compiles pymalloc's source.
+//! Turns `cfg(loom)` on for the packages that compile pymalloc's source, and cyclegc's.
 
 fn main() {
     println!("cargo::rustc-cfg=loom");
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=Cargo.toml");
 }

@@ -15,6 +15,9 @@ use std::process::Command;
 /// Instructions of a hit, the function's `ret` included (Rust 1.95, x86-64).
 const ALLOC: u64 = 10;
 const DEALLOC: u64 = 7;
+/// With the feature `trace`, and nobody tracing.
+const ALLOC_UNTRACED: u64 = 12;
+const DEALLOC_UNTRACED: u64 = 9;
 /// With its share of the way to the next word of blocks; and a value's destructor.
 const GC_NEW: u64 = 41;
 const GC_END: u64 = 102;
@@ -27,7 +30,7 @@ const MANY: u64 = 11_000;
 
 #[test]
 fn the_hit_paths_of_pymalloc_keep_their_instruction_counts() {
-    let Some(golden) = Golden::build("pymalloc", false) else {
+    let Some(golden) = Golden::build("pymalloc", "pymalloc", None) else {
         return;
     };
     golden.keeps("hit_alloc", ALLOC);
@@ -35,8 +38,17 @@ fn the_hit_paths_of_pymalloc_keep_their_instruction_counts() {
 }
 
 #[test]
+fn tracing_that_is_off_costs_two_instructions_each_way() {
+    let Some(golden) = Golden::build("trace", "pymalloc", Some("trace")) else {
+        return;
+    };
+    golden.keeps("hit_alloc", ALLOC_UNTRACED);
+    golden.keeps("hit_dealloc", DEALLOC_UNTRACED);
+}
+
+#[test]
 fn the_hit_paths_of_gc_keep_their_instruction_counts() {
-    let Some(golden) = Golden::build("cyclegc", true) else {
+    let Some(golden) = Golden::build("cyclegc", "cyclegc", Some("gc")) else {
         return;
     };
     golden.keeps("hit_gc_new", GC_NEW);
@@ -54,7 +66,7 @@ struct Golden {
 
 impl Golden {
     /// `None`, having said why, where nothing can be counted.
-    fn build(path: &'static str, gc: bool) -> Option<Self> {
+    fn build(folder: &str, path: &'static str, feature: Option<&str>) -> Option<Self> {
         if !cfg!(target_arch = "x86_64") {
             println!("skipped: the counts are those of x86-64");
             return None;
@@ -65,12 +77,12 @@ impl Golden {
         }
         let root = workspace();
         // A folder of its own for each: the tests run at the same time.
-        let target = root.join("target/golden").join(path);
+        let target = root.join("target/golden").join(folder);
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["build", "--release", "--quiet", "--manifest-path"]);
         cargo.arg(root.join("benches/golden/Cargo.toml"));
         cargo.arg("--target-dir").arg(&target);
-        cargo.args(gc.then_some("--features=gc"));
+        cargo.args(feature.map(|feature| format!("--features={feature}")));
         // What the tests are built with is not what is counted.
         for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR"] {
             cargo.env_remove(variable);

@@ -31,9 +31,31 @@ use crate::trace::{Trace, Tracer};
 /// ```
 pub struct AnyGc {
     object: NonNull<Header>,
+    #[cfg(cyclegc_provenance)]
+    origin: crate::origin::Origin,
 }
 
 impl AnyGc {
+    /// Takes over a handle that the count of `object` includes.
+    #[inline]
+    #[cfg_attr(cyclegc_provenance, track_caller)]
+    fn from_header(object: NonNull<Header>) -> AnyGc {
+        AnyGc {
+            object,
+            #[cfg(cyclegc_provenance)]
+            origin: crate::origin::Origin::here(object.cast()),
+        }
+    }
+
+    /// As [`Gc::identity`].
+    #[inline]
+    pub(crate) fn identity(&self) -> usize {
+        #[cfg(cyclegc_provenance)]
+        return self.origin.number();
+        #[cfg(not(cyclegc_provenance))]
+        std::ptr::from_ref(self).addr()
+    }
+
     /// A new handle to `object`.
     ///
     /// # Safety
@@ -43,7 +65,7 @@ impl AnyGc {
     pub(crate) unsafe fn share(object: NonNull<Header>) -> AnyGc {
         // SAFETY: the caller's object is allocated.
         unsafe { object.as_ref() }.increment();
-        AnyGc { object }
+        AnyGc::from_header(object)
     }
 
     /// Takes over one handle that the count of `object` includes.
@@ -52,7 +74,7 @@ impl AnyGc {
     ///
     /// The object's value is alive, and the handle is nobody else's.
     pub(crate) unsafe fn adopt(object: NonNull<Header>) -> AnyGc {
-        AnyGc { object }
+        AnyGc::from_header(object)
     }
 
     #[inline]
@@ -193,6 +215,7 @@ impl AnyGc {
     /// assert_eq!(*any.downcast::<char>().unwrap(), 'x');
     /// ```
     #[must_use]
+    #[cfg_attr(cyclegc_provenance, track_caller)]
     pub fn downcast<T: Trace>(&self) -> Option<Gc<T>> {
         if (self.head().vtable().type_id)() != TypeId::of::<T>() {
             return None;
@@ -204,15 +227,15 @@ impl AnyGc {
 
 impl<T: ?Sized> From<Gc<T>> for AnyGc {
     /// The same handle, its type forgotten.
+    #[cfg_attr(cyclegc_provenance, track_caller)]
     fn from(gc: Gc<T>) -> Self {
-        AnyGc {
-            object: gc.into_box().cast(),
-        }
+        AnyGc::from_header(gc.into_box().cast())
     }
 }
 
 impl<T: ?Sized> From<&Gc<T>> for AnyGc {
     /// One more handle, its type forgotten.
+    #[cfg_attr(cyclegc_provenance, track_caller)]
     fn from(gc: &Gc<T>) -> Self {
         gc.clone().into()
     }
@@ -228,11 +251,10 @@ impl From<&AnyGc> for AnyGc {
 impl Clone for AnyGc {
     /// One more handle to the same object.
     #[inline]
+    #[cfg_attr(cyclegc_provenance, track_caller)]
     fn clone(&self) -> Self {
         self.head().increment();
-        AnyGc {
-            object: self.object,
-        }
+        AnyGc::from_header(self.object)
     }
 }
 
@@ -295,7 +317,10 @@ unsafe impl Trace for AnyGc {
 /// caller has made sure that somebody else ends it.
 pub(crate) fn forget(any: AnyGc) {
     let any = ManuallyDrop::new(any);
+    #[cfg(cyclegc_provenance)]
+    any.origin.end();
     any.head().decrement();
 }
 
+#[cfg(not(cyclegc_provenance))]
 static_assertions::assert_eq_size!(Option<AnyGc>, usize);

@@ -181,7 +181,7 @@ impl<'a> Nesting<'a> {
 
 /// Roughly where the stack is.
 #[inline(always)]
-fn stack_address() -> usize {
+pub(crate) fn stack_address() -> usize {
     // An address sanitizer moves locals elsewhere, but not this.
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {

@@ -21,3 +21,21 @@ pub trait NoFinalizer<T> {
 }
 
 impl<T> NoFinalizer<T> for Finalizer<T> {}
+
+/// What `into_dyn!` needs of a handle.
+pub trait Coerce {
+    /// What the handle refers to.
+    type Target: ?Sized;
+    /// The same handle to another type.
+    type Other<U: ?Sized>;
+
+    /// Changes the static type of a handle.
+    ///
+    /// # Safety
+    ///
+    /// `coerce` does nothing but an unsizing coercion.
+    unsafe fn coerce_with<U: ?Sized>(
+        self,
+        coerce: fn(*mut Self::Target) -> *mut U,
+    ) -> Self::Other<U>;
+}

@@ -7,6 +7,7 @@ use crate::any::AnyGc;
 use crate::gc::Gc;
 use crate::header::{COUNT_MASK, DEAD, Header};
 use crate::trace::{NESTING_LIMIT, Trace};
+use crate::weak::Weak;
 
 /// A handle that an object owns, and where in the object it is.
 ///
@@ -53,13 +54,33 @@ pub struct Edge {
 /// ```
 pub struct EdgeTracer<'a> {
     path: String,
-    sink: &'a mut dyn FnMut(&str, NonNull<Header>),
+    sink: Sink<'a>,
     owned_bytes: usize,
     /// How many `step` run.
     depth: u32,
     /// As in [`Tracer`](crate::Tracer).
     pub(crate) cells: u32,
 }
+
+/// What an [`EdgeTracer`] comes upon.
+pub(crate) enum Sighting<'a> {
+    /// A handle that keeps `target` alive. `handle` is its [`Gc::identity`], 0 if that is
+    /// not known.
+    Strong {
+        name: &'a str,
+        target: NonNull<Header>,
+        handle: usize,
+    },
+    /// A handle that does not. The target is alive.
+    Weak {
+        name: &'a str,
+        target: NonNull<Header>,
+    },
+    /// A cell that somebody is using: what it holds is not known.
+    Hidden,
+}
+
+type Sink<'a> = &'a mut dyn FnMut(Sighting<'_>);
 
 impl std::fmt::Debug for EdgeTracer<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -70,9 +91,16 @@ impl std::fmt::Debug for EdgeTracer<'_> {
 }
 
 impl<'a> EdgeTracer<'a> {
-    pub(crate) fn new(sink: &'a mut dyn FnMut(&str, NonNull<Header>)) -> Self {
+    pub(crate) fn new(sink: Sink<'a>) -> Self {
+        Self::with_path(String::new(), sink)
+    }
+
+    /// As `new`, with a string to write names in, of which [`Self::into_path`] gives
+    /// the memory back.
+    pub(crate) fn with_path(mut path: String, sink: Sink<'a>) -> Self {
+        path.clear();
         EdgeTracer {
-            path: String::new(),
+            path,
             sink,
             owned_bytes: 0,
             depth: 0,
@@ -192,6 +220,8 @@ impl<'a> EdgeTracer<'a> {
     pub fn value<T: Trace + ?Sized>(&mut self, value: &T) {
         if self.cells == 0 || value.never_panics() {
             value.trace_edges(self);
+        } else {
+            self.hidden();
         }
     }
 
@@ -245,7 +275,7 @@ impl<'a> EdgeTracer<'a> {
     /// assert_eq!(cyclegc::edges(&Gc::new(vec![Slot("x".into())]))[0].name, "[0]");
     /// ```
     pub fn visit<T: ?Sized>(&mut self, gc: &Gc<T>) {
-        (self.sink)(&self.path, gc.header());
+        self.strong(gc.header(), gc.identity());
     }
 
     /// Reports one type-erased handle, as [`visit`](Self::visit) does.
@@ -269,12 +299,77 @@ impl<'a> EdgeTracer<'a> {
     /// assert_eq!(cyclegc::edges(&slots)[0].name, "[0]");
     /// ```
     pub fn visit_any(&mut self, any: &AnyGc) {
-        (self.sink)(&self.path, any.header());
+        self.strong(any.header(), any.identity());
+    }
+
+    /// Reports a handle that does not keep its object alive: object graphs draw
+    /// it, [`edges`](crate::edges) leaves it out. Nothing if the object is dead.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Gc, Trace, Tracer, Weak};
+    ///
+    /// struct Slot(Weak<str>);
+    ///
+    /// // SAFETY: what is owned is asked once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.value(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.visit_weak(&self.0);
+    ///     }
+    /// }
+    ///
+    /// let text: Gc<str> = "x".into();
+    /// let slot = Gc::new(Slot(Gc::downgrade(&text)));
+    /// assert!(cyclegc::edges(&slot).is_empty());
+    /// let graph = cyclegc::objgraph::snapshot();
+    /// let links: Vec<_> = graph.find(&slot).unwrap().links().collect();
+    /// assert!(links[0].is_weak());
+    /// ```
+    pub fn visit_weak<T: ?Sized>(&mut self, weak: &Weak<T>) {
+        if let Some(target) = weak.target() {
+            let name = &self.path;
+            (self.sink)(Sighting::Weak { name, target });
+        }
+    }
+
+    /// Says that the object holds something that cannot be looked at now, such
+    /// as what a borrowed cell holds: handles there seem to come from outside.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use cyclegc::Gc;
+    ///
+    /// let cell = Gc::new(RefCell::new(vec![Gc::new(1)]));
+    /// let borrowed = cell.borrow_mut(); // `RefCell` calls `hidden` while it is
+    /// let graph = cyclegc::objgraph::snapshot();
+    /// assert!(graph.find(&cell).unwrap().hides_links());
+    /// # drop(borrowed);
+    /// ```
+    pub fn hidden(&mut self) {
+        (self.sink)(Sighting::Hidden);
     }
 
     pub(crate) fn numbered(&mut self, number: usize, target: NonNull<Header>) {
-        let name = format!("{}<{number}>", self.path);
-        (self.sink)(&name, target);
+        let before = self.path.len();
+        // Writing to a `String` does not fail.
+        let _ = write!(self.path, "<{number}>");
+        self.strong(target, 0);
+        self.path.truncate(before);
+    }
+
+    fn strong(&mut self, target: NonNull<Header>, handle: usize) {
+        let name = &self.path;
+        (self.sink)(Sighting::Strong {
+            name,
+            target,
+            handle,
+        });
+    }
+
+    pub(crate) fn into_path(self) -> String {
+        self.path
     }
 
     pub(crate) fn owned_bytes(&self) -> usize {
@@ -287,6 +382,7 @@ impl<'a> EdgeTracer<'a> {
         value: &T,
     ) {
         if self.depth >= NESTING_LIMIT {
+            self.hidden();
             return;
         }
         self.depth += 1;
@@ -306,7 +402,10 @@ impl<'a> EdgeTracer<'a> {
 /// `object`'s value is alive and no `&mut` to it exists.
 pub(crate) unsafe fn edges_of(object: NonNull<Header>) -> (Vec<Edge>, usize) {
     let mut edges = Vec::new();
-    let mut sink = |name: &str, target: NonNull<Header>| {
+    let mut sink = |sighting: Sighting<'_>| {
+        let Sighting::Strong { name, target, .. } = sighting else {
+            return;
+        };
         // SAFETY: an edge is a handle, so its target is allocated.
         let header = unsafe { target.as_ref() };
         if header.raw_count() & COUNT_MASK != 0 && !header.has(DEAD) {

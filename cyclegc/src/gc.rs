@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 
 use crate::dealloc;
+use crate::derive_support::Coerce;
 use crate::edge::EdgeTracer;
 use crate::gc_box::{self, Erased, GcBox};
 use crate::header::{COLLECTING, Header, MUT_TAKEN, SUSPECT, TO_FINALIZE, TRACKED};
@@ -47,6 +48,8 @@ pub struct Gc<T: ?Sized> {
     /// Invariant in `T`: a handle of a supertype could write what another of
     /// the type that `AnyGc::downcast` compares must not read.
     invariant: PhantomData<*mut GcBox<T>>,
+    #[cfg(cyclegc_provenance)]
+    origin: crate::origin::Origin,
 }
 
 impl<T: Trace> Gc<T> {
@@ -61,15 +64,16 @@ impl<T: Trace> Gc<T> {
     /// assert_eq!(*answer, 42);
     /// ```
     #[inline(always)]
+    #[cfg_attr(cyclegc_provenance, track_caller)]
     pub fn new(value: T) -> Gc<T> {
         if !T::may_hold_gc(TypeDepth::START) {
-            return Gc::from_box(gc_box::new(value, false));
+            return Gc::first(gc_box::new(value, false));
         }
         state::with(State::before_new);
         let object = gc_box::new(value, true);
         // SAFETY: the object is tracked and new.
         state::with(|state| unsafe { state.born(object.cast()) });
-        Gc::from_box(object)
+        Gc::first(object)
     }
 
     /// Makes an object that can hold a [`Weak`] handle to itself.
@@ -88,6 +92,7 @@ impl<T: Trace> Gc<T> {
     /// let widget = Gc::new_cyclic(|me| Widget { me: me.clone() });
     /// assert!(Gc::ptr_eq(&widget, &widget.me.upgrade().unwrap()));
     /// ```
+    #[cfg_attr(cyclegc_provenance, track_caller)]
     pub fn new_cyclic(make: impl FnOnce(&Weak<T>) -> T) -> Gc<T> {
         let tracked = T::may_hold_gc(TypeDepth::START);
         if tracked {
@@ -110,7 +115,7 @@ impl<T: Trace> Gc<T> {
             state::with(|state| unsafe { state.born(object.cast()) });
         }
         header.increment();
-        Gc::from_box(object)
+        Gc::first(object)
     }
 
     /// Takes the value out if this is the only handle.
@@ -133,6 +138,8 @@ impl<T: Trace> Gc<T> {
             return Err(this);
         }
         let this = ManuallyDrop::new(this);
+        #[cfg(cyclegc_provenance)]
+        this.origin.end();
         // SAFETY: the only handle is given up here.
         Ok(unsafe { dealloc::take_value(this.object) })
     }
@@ -178,11 +185,32 @@ impl<T: Trace + Clone> Gc<T> {
 impl<T: ?Sized> Gc<T> {
     /// Wraps a box whose count already includes this handle.
     #[inline]
+    #[cfg_attr(cyclegc_provenance, track_caller)]
     pub(crate) fn from_box(object: NonNull<GcBox<T>>) -> Gc<T> {
         Gc {
             object,
             invariant: PhantomData,
+            #[cfg(cyclegc_provenance)]
+            origin: crate::origin::Origin::here(object.cast()),
         }
+    }
+
+    /// As `from_box`, for a new object.
+    #[inline]
+    #[cfg_attr(cyclegc_provenance, track_caller)]
+    pub(crate) fn first(object: NonNull<GcBox<T>>) -> Gc<T> {
+        #[cfg(cyclegc_provenance)]
+        crate::origin::made(object.cast());
+        Gc::from_box(object)
+    }
+
+    /// What no other handle of the thread has: its address, or its origin's number.
+    #[inline]
+    pub(crate) fn identity(&self) -> usize {
+        #[cfg(cyclegc_provenance)]
+        return self.origin.number();
+        #[cfg(not(cyclegc_provenance))]
+        std::ptr::from_ref(self).addr()
     }
 
     #[inline]
@@ -193,7 +221,10 @@ impl<T: ?Sized> Gc<T> {
     /// Gives up the handle, not its count.
     #[inline]
     pub(crate) fn into_box(self) -> NonNull<GcBox<T>> {
-        ManuallyDrop::new(self).object
+        let this = ManuallyDrop::new(self);
+        #[cfg(cyclegc_provenance)]
+        this.origin.end();
+        this.object
     }
 
     #[inline]
@@ -223,7 +254,7 @@ impl<T: ?Sized> Gc<T> {
 
     /// The number of [`Weak`] handles to the object.
     ///
-    /// It stops at 1,048,574; the box of an object with as many is never given
+    /// It stops at 524,286; the box of an object with as many is never given
     /// back. CPython: `weakref.getweakrefcount`.
     ///
     /// ```
@@ -370,18 +401,17 @@ impl<T: ?Sized> Gc<T> {
         // `objects` stay away, see above.
         unsafe { &mut *value }
     }
+}
 
-    /// Changes the static type of a handle; see [`into_dyn!`](crate::into_dyn).
-    ///
-    /// # Safety
-    ///
-    /// `coerce` does nothing but an unsizing coercion.
-    #[doc(hidden)]
-    #[must_use]
-    pub unsafe fn coerce_with<U: ?Sized>(this: Gc<T>, coerce: fn(*mut T) -> *mut U) -> Gc<U> {
+impl<T: ?Sized> Coerce for Gc<T> {
+    type Target = T;
+    type Other<U: ?Sized> = Gc<U>;
+
+    #[cfg_attr(cyclegc_provenance, track_caller)]
+    unsafe fn coerce_with<U: ?Sized>(self, coerce: fn(*mut T) -> *mut U) -> Gc<U> {
         // The address is the box's, which an unsizing coercion does not read.
         // `*mut`, so that a subtype is not coerced.
-        let object = coerce(this.into_box().as_ptr() as *mut T) as *mut GcBox<U>;
+        let object = coerce(self.into_box().as_ptr() as *mut T) as *mut GcBox<U>;
         // SAFETY: the coercion kept the address, which is not null.
         Gc::from_box(unsafe { NonNull::new_unchecked(object) })
     }
@@ -405,6 +435,7 @@ impl<T: ?Sized> HeaderOf for NonNull<GcBox<T>> {
 
 impl<T: Trace> Gc<[T]> {
     /// Moves a vector's values into one object.
+    #[cfg_attr(cyclegc_provenance, track_caller)]
     pub(crate) fn from_values(values: Vec<T>) -> Gc<[T]> {
         let tracked = <[T]>::type_may_hold_gc();
         if tracked {
@@ -415,13 +446,14 @@ impl<T: Trace> Gc<[T]> {
             // SAFETY: the object is tracked and new.
             state::with(|state| unsafe { state.born(object.cast()) });
         }
-        Gc::from_box(object)
+        Gc::first(object)
     }
 }
 
 impl<T: ?Sized> Clone for Gc<T> {
     /// One more handle to the same object.
     #[inline]
+    #[cfg_attr(cyclegc_provenance, track_caller)]
     fn clone(&self) -> Self {
         self.head().increment();
         Gc::from_box(self.object)
@@ -468,12 +500,14 @@ unsafe impl<T: ?Sized + 'static> Trace for Gc<T> {
     }
 }
 
+#[cfg(not(cyclegc_provenance))]
 static_assertions::assert_eq_size!(Option<Gc<u64>>, usize);
 static_assertions::assert_not_impl_any!(Gc<u64>: Send, Sync);
 
 /// Changes a `Gc<T>` into a `Gc<dyn Trait>` or another unsized type.
 ///
-/// Stable Rust cannot coerce handles of other crates by itself.
+/// Stable Rust cannot coerce handles of other crates by itself. Handles of
+/// [`sync`](crate::sync) stay `Send` if the trait object is: `dyn Shape + Send + Sync`.
 ///
 /// ```
 /// use cyclegc::{Gc, Trace, into_dyn};
@@ -499,6 +533,6 @@ macro_rules! into_dyn {
     ($gc:expr => $to:ty) => {{
         let gc = $gc;
         // SAFETY: the closure is an unsizing coercion or does not compile.
-        unsafe { $crate::Gc::coerce_with::<$to>(gc, |value| value) }
+        unsafe { $crate::__derive::Coerce::coerce_with::<$to>(gc, |value| value) }
     }};
 }

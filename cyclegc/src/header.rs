@@ -82,8 +82,10 @@ pub(crate) const GENERATION_MASK: u32 = 3 << GENERATION_SHIFT;
 
 /// The object is not in a pool.
 pub(crate) const ALONE: u32 = 1 << 11;
+/// A snapshot of the object graph has given the object a number.
+pub(crate) const NUMBERED: u32 = 1 << 12;
 
-const WEAK_SHIFT: u32 = 12;
+const WEAK_SHIFT: u32 = 13;
 const FLAG_MASK: u32 = (1 << WEAK_SHIFT) - 1;
 /// Largest weak count; it sticks there.
 pub(crate) const WEAK_MAX: u32 = u32::MAX >> WEAK_SHIFT;
@@ -110,7 +112,7 @@ pub(crate) struct VTable {
 #[repr(C)]
 pub(crate) struct Header {
     count: Cell<u32>,
-    /// Low 12 bits flags, high 20 bits weak count.
+    /// Low 13 bits flags, high 19 bits weak count.
     word: Cell<u32>,
     vtable: &'static VTable,
 }

@@ -23,6 +23,11 @@
 //! assert_eq!(cyclegc::collect().collected, 2); // `Gc::new` collects by itself, too
 //! ```
 //!
+//! # Threads
+//!
+//! `Gc` is for one thread, as `Rc`. [`sync::Gc`] is the same for many, as `Arc`: [`sync`] has
+//! both side by side.
+//!
 //! # An object
 //!
 //! ```text
@@ -81,12 +86,13 @@
 //! | `sys.getrefcount`, `sys.getsizeof` | [`Gc::ref_count`], [`AnyGc::size`], [`deep_size_of`] |
 //! | `__del__`, `weakref.finalize`, `sys.unraisablehook` | [`Finalize`], [`set_unraisable_hook`] |
 //! | `weakref.ref`, `WeakValueDictionary` | [`Weak`], [`WeakValueMap`] |
+//! | objgraph, Pympler, heapy | [`objgraph`] |
 //! | `sys.intern`, small integers | [`intern::Interner`], [`Gc::small_int`] |
 //!
 //! # Features
 //!
 //! `derive` (default); `serde`; `indexmap`, `hashbrown` and `smallvec` for
-//! [`Trace`] on their collections.
+//! [`Trace`] on their collections, `parking_lot` on its locks.
 //!
 //! # Invariants
 //!
@@ -120,12 +126,21 @@ mod heap;
 pub mod intern;
 mod lone;
 mod module;
+pub mod objgraph;
+#[cfg(cyclegc_provenance)]
+mod origin;
 mod pool;
 mod prefetch;
 mod slots;
 mod state;
+pub mod sync;
 mod trace;
-#[cfg(any(feature = "indexmap", feature = "hashbrown", feature = "smallvec"))]
+#[cfg(any(
+    feature = "indexmap",
+    feature = "hashbrown",
+    feature = "smallvec",
+    feature = "parking_lot"
+))]
 mod trace_crates;
 mod trace_impls;
 mod unraisable;
@@ -155,5 +170,5 @@ pub use cyclegc_derive::Trace;
 #[doc(hidden)]
 pub mod __derive {
     //! For the derive's output.
-    pub use crate::derive_support::{Finalizer, NoFinalizer};
+    pub use crate::derive_support::{Coerce, Finalizer, NoFinalizer};
 }

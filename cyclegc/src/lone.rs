@@ -19,7 +19,7 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 
-use crate::header::Header;
+use crate::header::{ALONE, Header, TRACKED};
 use crate::slots::Slots;
 
 /// The lone tracked objects of a thread.
@@ -39,6 +39,15 @@ fn memory_around(block: Layout, prefix_bytes: usize, tracked: bool) -> Option<(L
     let size = block.size().checked_add(extra)?;
     let layout = Layout::from_size_align(size, block.align()).ok()?;
     Some((layout, extra))
+}
+
+/// Where the memory of an object starts, or its block if that lies in a pool.
+pub(crate) fn memory_start(header: &Header, block: Layout, prefix_bytes: usize) -> usize {
+    let extra = match memory_around(block, prefix_bytes, header.has(TRACKED)) {
+        Some((_, extra)) if header.has(ALONE) => extra,
+        _ => 0,
+    };
+    std::ptr::from_ref(header).addr() - prefix_bytes - extra
 }
 
 impl Lone {

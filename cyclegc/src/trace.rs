@@ -11,6 +11,9 @@ use crate::any::AnyGc;
 use crate::edge::EdgeTracer;
 use crate::gc::Gc;
 use crate::header::Header;
+use crate::sync;
+use crate::sync::header::Object;
+use crate::sync::visit::Visit;
 
 /// A value that can say which [`Gc`] handles it owns.
 ///
@@ -66,6 +69,10 @@ use crate::header::Header;
 ///    functions of 3 do not panic, and they ask what the value owns through
 ///    [`Tracer::value`] and [`EdgeTracer`]'s methods only, not by calling its
 ///    functions.
+/// 7. What is given to [`Tracer::value`] is part of what the value owns.
+/// 8. If the type is `Sync`, a handle that `trace` reports leaves the value, while
+///    that is shared, under a lock only, which `trace` takes without waiting and hands
+///    to [`Tracer::keep`].
 ///
 /// Reporting too few edges, or panicking, is safe: what is missed counts as
 /// referenced from outside and stays alive. So does what lies behind more than
@@ -305,6 +312,9 @@ pub struct Tracer<'a> {
     /// How many `Cell`s are being looked into: if any, what may panic is left
     /// out.
     cells: u32,
+    /// What a collection of [`sync`](crate::sync) is told; none in one of this
+    /// thread's.
+    shared: Option<&'a mut Visit>,
 }
 
 /// Levels of boxes and collections in one value that are looked into: a value
@@ -318,6 +328,15 @@ impl<'a> Tracer<'a> {
             found,
             depth: 0,
             cells: 0,
+            shared: None,
+        }
+    }
+
+    /// Tells `visit` of handles to shared objects; others are found in vain.
+    pub(crate) fn shared(visit: &'a mut Visit, unused: &'a mut Vec<NonNull<Header>>) -> Self {
+        Tracer {
+            shared: Some(visit),
+            ..Tracer::new(unused)
         }
     }
 }
@@ -429,6 +448,100 @@ impl Tracer<'_> {
     #[inline]
     pub fn visit_any(&mut self, any: &AnyGc) {
         self.edge(any.header());
+    }
+
+    /// Reports one handle to an object that threads share.
+    ///
+    /// Each collector listens to its own handles: one of [`sync`](crate::sync) to these,
+    /// and that of a thread to [`visit`](Self::visit)'s.
+    ///
+    /// ```
+    /// use cyclegc::{Trace, Tracer, sync::Gc};
+    ///
+    /// struct Slot(Gc<str>);
+    ///
+    /// // SAFETY: the one owned handle is reported once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit_shared(&self.0);
+    ///     }
+    /// }
+    /// # assert_eq!(cyclegc::sync::referents(&Gc::new(Slot("x".into()))).len(), 1);
+    /// ```
+    #[inline]
+    pub fn visit_shared<T: ?Sized>(&mut self, gc: &sync::Gc<T>) {
+        self.shared_edge(gc.object());
+    }
+
+    /// Reports one type-erased handle to an object that threads share.
+    ///
+    /// ```
+    /// use cyclegc::{Trace, Tracer, sync::{AnyGc, Gc}};
+    ///
+    /// struct Slot(AnyGc);
+    ///
+    /// // SAFETY: the one owned handle is reported once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit_any_shared(&self.0);
+    ///     }
+    /// }
+    /// # let slot = Gc::new(Slot(Gc::new(1).into()));
+    /// # assert_eq!(cyclegc::sync::referents(&slot).len(), 1);
+    /// ```
+    #[inline]
+    pub fn visit_any_shared(&mut self, any: &sync::AnyGc) {
+        self.shared_edge(any.object());
+    }
+
+    #[inline]
+    fn shared_edge(&mut self, target: Object) {
+        if let Some(visit) = &mut self.shared {
+            visit.edge(target);
+        }
+    }
+
+    /// What a collection of [`sync`](crate::sync) is told, if this is one.
+    pub(crate) fn visiting(&mut self) -> Option<&mut Visit> {
+        self.shared.as_deref_mut()
+    }
+
+    /// Keeps a lock that was taken to look at what it protects.
+    ///
+    /// A collection of [`sync`](crate::sync) may need that the handles it was told of stay
+    /// where they are until it has decided; it drops `guard`, in this thread, then. Other
+    /// visitors drop it at once. For a lock of one's own, which must be taken without
+    /// waiting:
+    ///
+    /// ```
+    /// use std::sync::{Mutex, TryLockError};
+    /// use cyclegc::{Trace, Tracer, sync::Gc};
+    ///
+    /// struct Locked(Mutex<Option<Gc<str>>>);
+    ///
+    /// // SAFETY: the handle is reported once, and leaves only under the lock, which is kept.
+    /// unsafe impl Trace for Locked {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         if let Ok(guard) = self.0.try_lock() {
+    ///             tracer.value(&*guard);
+    ///             // SAFETY: the guard borrows from `self` alone.
+    ///             unsafe { tracer.keep(guard) };
+    ///         }
+    ///     }
+    /// }
+    /// # assert_eq!(cyclegc::sync::referents(&Gc::new(Locked(Mutex::default()))).len(), 0);
+    /// ```
+    ///
+    /// # Safety
+    ///
+    /// What `guard` borrows is part of the value being traced, and stays where it is while
+    /// that lives. Dropping it runs no code of a user.
+    #[inline]
+    pub unsafe fn keep<G>(&mut self, guard: G) {
+        if let Some(visit) = &mut self.shared {
+            // SAFETY: the caller's; the collector keeps the value meanwhile.
+            unsafe { visit.kept.push(guard) };
+        }
     }
 
     #[inline]

@@ -36,3 +36,33 @@ unsafe impl<A: smallvec::Array<Item: Trace> + 'static> Trace for smallvec::Small
         depth.inside(<A::Item>::may_hold_gc)
     }
 }
+
+#[cfg(feature = "parking_lot")]
+macro_rules! parking_lot {
+    ($($type:ident, $try_lock:ident);*) => {$(
+        // SAFETY: the value is owned and asked once, unless it is locked; the lock is kept.
+        unsafe impl<T: Trace> Trace for parking_lot::$type<T> {
+            fn trace(&self, tracer: &mut Tracer<'_>) {
+                if let Some(guard) = self.$try_lock() {
+                    tracer.value(&*guard);
+                    // SAFETY: the guard borrows from `self`.
+                    unsafe { tracer.keep(guard) };
+                }
+            }
+            fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+                if let Some(value) = self.$try_lock() {
+                    tracer.value(&*value);
+                }
+            }
+            fn never_panics(&self) -> bool {
+                true
+            }
+            fn may_hold_gc(depth: TypeDepth) -> bool {
+                depth.inside(T::may_hold_gc)
+            }
+        }
+    )*};
+}
+
+#[cfg(feature = "parking_lot")]
+parking_lot! { Mutex, try_lock; RwLock, try_read }

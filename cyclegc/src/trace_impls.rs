@@ -8,10 +8,12 @@
 //! looked into at all: others may reach the same handles through them, and they
 //! would be counted twice.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
-use std::sync::{Mutex, OnceLock, RwLock, TryLockError};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, OnceLock, RwLock, TryLockError};
 
 use crate::edge::EdgeTracer;
 use crate::trace::{Trace, Tracer, TypeDepth};
@@ -82,8 +84,7 @@ leaf! {
     [] std::cmp::Ordering, [] std::alloc::Layout, [] std::any::TypeId, [] std::thread::ThreadId,
     [] std::fs::File, [] std::process::Child, [] std::io::Error,
     [T: 'static] std::marker::PhantomData<T>,
-    [T: ?Sized + 'static] std::rc::Rc<T>, [T: ?Sized + 'static] std::rc::Weak<T>,
-    [T: ?Sized + 'static] std::sync::Arc<T>, [T: ?Sized + 'static] std::sync::Weak<T>,
+    [T: ?Sized + 'static] std::rc::Weak<T>, [T: ?Sized + 'static] std::sync::Weak<T>,
     // A handle in it may have been taken out already.
     [T: 'static] std::mem::ManuallyDrop<T>, [T: 'static] std::mem::MaybeUninit<T>,
     [T: 'static] *const T, [T: 'static] *mut T, [T: 'static] std::ptr::NonNull<T>,
@@ -96,6 +97,34 @@ leaf! {
     [T: 'static] std::thread::JoinHandle<T>,
     [] std::hash::RandomState,
 }
+
+/// Shared pointers: others may reach the same handles through them.
+macro_rules! shared {
+    ($($pointer:ident),*) => {$(
+        // SAFETY: no edge is reported.
+        unsafe impl<T: ?Sized + 'static> Trace for $pointer<T> {
+            #[inline]
+            fn trace(&self, _: &mut Tracer<'_>) {}
+            fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+            fn never_panics(&self) -> bool {
+                true
+            }
+            #[inline]
+            fn may_hold_gc(_: TypeDepth) -> bool {
+                false
+            }
+            fn edge_key(&self) -> Option<String> {
+                // `T` need not be `Trace`; of those that name things, these are used.
+                let this: &dyn Any = self;
+                let str = this.downcast_ref::<$pointer<str>>().map(|text| &**text);
+                let string = || this.downcast_ref::<$pointer<String>>().map(|text| &***text);
+                str.or_else(string).and_then(str::edge_key)
+            }
+        }
+    )*};
+}
+
+shared! { Rc, Arc }
 
 /// Unsized types without handles.
 macro_rules! unsized_leaf {
@@ -435,8 +464,9 @@ unsafe impl<T: Trace> Trace for RefCell<T> {
         }
     }
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
-        if let Ok(value) = self.try_borrow() {
-            tracer.value(&*value);
+        match self.try_borrow() {
+            Ok(value) => tracer.value(&*value),
+            Err(_) => tracer.hidden(),
         }
     }
     fn never_panics(&self) -> bool {
@@ -481,17 +511,20 @@ macro_rules! lock {
         // SAFETY: the value is owned and asked once, unless it is locked.
         unsafe impl<T: Trace> Trace for $type<T> {
             fn trace(&self, tracer: &mut Tracer<'_>) {
-                match self.$try_lock() {
-                    Ok(value) => tracer.value(&*value),
-                    Err(TryLockError::Poisoned(value)) => tracer.value(&**value.get_ref()),
-                    Err(TryLockError::WouldBlock) => {}
-                }
+                let guard = match self.$try_lock() {
+                    Ok(guard) => guard,
+                    Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
+                    Err(TryLockError::WouldBlock) => return,
+                };
+                tracer.value(&*guard);
+                // SAFETY: the guard borrows from `self`.
+                unsafe { tracer.keep(guard) };
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
                 match self.$try_lock() {
                     Ok(value) => tracer.value(&*value),
                     Err(TryLockError::Poisoned(value)) => tracer.value(&**value.get_ref()),
-                    Err(TryLockError::WouldBlock) => {}
+                    Err(TryLockError::WouldBlock) => tracer.hidden()
                 }
             }
             fn never_panics(&self) -> bool {
@@ -505,6 +538,12 @@ macro_rules! lock {
 }
 
 lock! { Mutex, try_lock; RwLock, try_read }
+
+#[cfg(loom)]
+use loom::sync::{Mutex as LoomMutex, RwLock as LoomRwLock};
+
+#[cfg(loom)]
+lock! { LoomMutex, try_lock; LoomRwLock, try_read }
 
 /// Ranges.
 macro_rules! range {

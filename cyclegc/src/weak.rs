@@ -124,6 +124,11 @@ impl<T: ?Sized> Weak<T> {
         Some(unsafe { self.object.header_ref() })
     }
 
+    /// The object, if it is alive and the handle not cleared.
+    pub(crate) fn target(&self) -> Option<NonNull<Header>> {
+        self.alive().map(|_| self.object.cast())
+    }
+
     /// The header of the object, if it is alive and the handle not cleared.
     fn alive(&self) -> Option<&Header> {
         let head = self.head()?;
@@ -148,6 +153,7 @@ impl<T: ?Sized> Weak<T> {
     /// assert_eq!(weak.upgrade(), None);
     /// ```
     #[must_use]
+    #[cfg_attr(cyclegc_provenance, track_caller)]
     pub fn upgrade(&self) -> Option<Gc<T>> {
         self.alive()?.increment();
         Some(Gc::from_box(self.object))
@@ -240,7 +246,9 @@ unsafe impl<T: ?Sized + 'static> Trace for Weak<T> {
         }
     }
 
-    fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+    fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+        tracer.visit_weak(self);
+    }
 
     fn never_panics(&self) -> bool {
         true

@@ -60,3 +60,51 @@ fn trees_with_parent_pointers_are_reclaimed_while_the_script_runs() {
     assert!(leaking_kib > 2 * kib, "{leaking_kib} KiB against {kib}");
     assert!(leaking.contains("LEAK: "), "{leaking}");
 }
+
+#[test]
+fn the_readmes_three_commands_find_the_planted_leak() {
+    let output = run(&["--growth", "leak.lisp"]);
+    let after_second = output.split_once("2000 sessions").expect("a report").1;
+    let grown = after_second
+        .lines()
+        .find(|line| line.starts_with("Object "));
+    assert!(
+        grown.is_some_and(|line| line.ends_with("+1000")),
+        "{output}"
+    );
+
+    let output = run(&["--why=Session", "leak.lisp"]);
+    let lines: Vec<&str> = output.lines().map(str::trim_start).collect();
+    let chain = lines
+        .iter()
+        .position(|line| line.ends_with("because of this chain:"));
+    let chain = &lines[chain.expect("an answer") + 1..];
+    assert!(
+        chain[0].ends_with("held from outside by 1 handle"),
+        "{output}"
+    );
+    assert_eq!(chain[1], ".variables[\"listeners\"].0");
+    assert_eq!(chain[7], ".variables[\"self\"].0");
+
+    let folder = std::env::temp_dir().join(format!("interp-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let files = ["svg", "html", "heapsnapshot"].map(|end| folder.join(format!("leak.{end}")));
+    let options = files
+        .each_ref()
+        .map(|file| format!("--save={}", file.display()));
+    run(&[
+        "--why=Session",
+        &options[0],
+        &options[1],
+        &options[2],
+        "leak.lisp",
+    ]);
+    for (file, part) in files
+        .iter()
+        .zip(["listeners", "\"pauses\":[[", "listeners"])
+    {
+        let text = std::fs::read_to_string(file).expect("it was written");
+        assert!(text.contains(part), "{part} is not in {}", file.display());
+    }
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+}

@@ -11,13 +11,15 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
 
-use crate::global::{PyMalloc, SHARED, spill};
+use crate::debug::{self, Expect};
+use crate::global::{PyMalloc, SHARED, free_large, resize_large, spill_unsized};
 use crate::os;
 use crate::region;
 use crate::size_class::SizeClass;
 use crate::thread_heap::with_heap;
+use crate::trace;
 
 /// The address given is not that of a block of this allocator's; nothing was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +111,21 @@ pub unsafe fn dealloc_unsized_or(block: *mut u8, foreign: fn(*mut u8)) {
 /// The caller gives up a block of that class.
 #[inline(always)]
 unsafe fn free_block(class: SizeClass, block: *mut u8) {
+    if trace::may_be_sample(block) {
+        // SAFETY: the caller's promise.
+        unsafe { free_aligned_quietly(block, class) };
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { free_unseen(block, class) };
+    }
+}
+
+/// Frees a block that no tracer needs to hear of.
+///
+/// # Safety
+/// As for `free_block`.
+#[inline(always)]
+unsafe fn free_unseen(block: *mut u8, class: SizeClass) {
     with_heap(|heap| {
         // SAFETY: the caller's promise.
         if !unsafe { heap.hand(class).push(block.cast()) } {
@@ -149,6 +166,15 @@ unsafe fn free_block(class: SizeClass, block: *mut u8) {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub unsafe fn realloc_unsized(block: *mut u8, new: Layout) -> Result<*mut u8, ForeignBlock> {
+    if debug::is_on() {
+        // A free writes a word before it looks: every block has one.
+        let size = new.size().max(1).checked_next_multiple_of(8);
+        let whole = size.and_then(|size| Layout::from_size_align(size, new.align()).ok());
+        return Ok(whole.map_or(null_mut(), |whole| {
+            // SAFETY: the caller's block; what is none is reported.
+            unsafe { debug::resize(block, Expect::Anything, whole) }
+        }));
+    }
     let old_class = class_of(block);
     let old_size = match old_class {
         Some(class) => class.block_size(),
@@ -165,7 +191,7 @@ pub unsafe fn realloc_unsized(block: *mut u8, new: Layout) -> Result<*mut u8, Fo
         && let Some(large) = NonNull::new(block)
     {
         // SAFETY: the caller's block, found to be a large one.
-        let moved = unsafe { SHARED.large.resize(large, new.size()) };
+        let moved = unsafe { resize_large(large, new.size()) };
         if !moved.is_null() {
             return Ok(moved);
         }
@@ -193,10 +219,23 @@ pub(crate) fn class_of(block: *const u8) -> Option<SizeClass> {
     unsafe { region::class_at(block.addr()) }
 }
 
+/// # Safety
+/// As for `free_block`.
+#[cold]
+#[inline(never)]
+unsafe fn free_aligned_quietly(block: *mut u8, class: SizeClass) {
+    if debug::is_on() {
+        // SAFETY: the caller's promise. The hooks find out what the block is.
+        return unsafe { free_unseen(block, class) };
+    }
+    // SAFETY: the caller's promise.
+    keeping_errno(|| with_heap(|heap| unsafe { trace::free_aligned(block, class, heap) }));
+}
+
 #[cold]
 #[inline(never)]
 fn spill_quietly(class: SizeClass) {
-    keeping_errno(|| with_heap(|heap| spill(heap, heap.hand(class))));
+    keeping_errno(|| with_heap(|heap| spill_unsized(heap, heap.hand(class))));
 }
 
 /// # Safety
@@ -206,9 +245,14 @@ fn spill_quietly(class: SizeClass) {
 unsafe fn dealloc_large(block: *mut u8) -> Result<(), ForeignBlock> {
     keeping_errno(|| {
         let start = NonNull::new(block).ok_or(ForeignBlock)?;
+        if debug::is_on() {
+            // SAFETY: the caller's block; what is none is reported.
+            unsafe { debug::release(block, Expect::Anything) };
+            return Ok(());
+        }
         SHARED.large.size_from(block.addr()).ok_or(ForeignBlock)?;
         // SAFETY: a large block starts there; the caller gives it up.
-        unsafe { SHARED.large.dealloc(start) };
+        unsafe { free_large(start) };
         Ok(())
     })
 }

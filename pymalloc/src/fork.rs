@@ -10,14 +10,20 @@ use core::cell::UnsafeCell;
 
 use crate::arena_list::ArenaLists;
 use crate::commons::Shelf;
+use crate::debug;
 use crate::large;
 use crate::registry::{Member, Roll};
+use crate::sampled;
+use crate::secure;
 use crate::shared::Shared;
 use crate::size_class::SizeClass;
 use crate::sync::MutexGuard;
 
 /// Every lock there is. Dropped in the order of the fields.
 struct AllLocks {
+    _sampled: sampled::Held,
+    _secure: secure::AllHeld,
+    _debug: debug::Held,
     _large: MutexGuard<'static, large::State>,
     _arenas: MutexGuard<'static, ArenaLists>,
     _shelves: [MutexGuard<'static, Shelf>; SizeClass::COUNT],
@@ -42,7 +48,11 @@ impl Held {
         let registry = shared.registry.lock();
         let shelves = shared.commons.lock_all();
         let arenas = shared.arenas.lock();
+        // None of these is held while another is taken, but the secure ones in their order.
         let all = AllLocks {
+            _debug: debug::lock(),
+            _secure: secure::lock_all(),
+            _sampled: sampled::lock(),
             _large: shared.large.lock(),
             _arenas: arenas,
             _shelves: shelves,

@@ -146,6 +146,18 @@ impl<'a> Front<'a> {
             .set(self.hand.room.get().wrapping_add_unsigned(capacity));
     }
 
+    /// Gives a front another capacity, and leaves its lists as they are.
+    #[cfg(all(feature = "trace", not(any(loom, miri))))]
+    pub(crate) fn reopen(self, capacity: u32) {
+        self.set_room(capacity, self.current_len());
+    }
+
+    /// The block that comes next; null if there is none.
+    #[cfg(all(feature = "trace", not(any(loom, miri))))]
+    pub(crate) fn first(self) -> *mut Block {
+        self.hand.current.get()
+    }
+
     /// Takes both lists out and leaves the front empty, with no room.
     pub(crate) fn close(self) -> [Option<Taken>; 2] {
         let len = self.current_len();
@@ -204,7 +216,8 @@ impl<'a> Front<'a> {
             .set(capacity.cast_signed().wrapping_sub_unsigned(len));
     }
 
-    fn current_len(self) -> u32 {
+    /// How many blocks the current list has.
+    pub(crate) fn current_len(self) -> u32 {
         let capacity = self.hand.capacity.get().cast_signed();
         capacity.wrapping_sub(self.hand.room.get()).cast_unsigned()
     }

@@ -30,17 +30,21 @@ use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
+use crate::arena_stats::{self, ArenaStats};
 use crate::by_address::class_of;
+use crate::debug::{self, Expect};
 use crate::fork;
 use crate::front::Hand;
 use crate::heap::Heap;
 use crate::os;
+use crate::secure;
 use crate::settings;
 use crate::shared::Shared;
 use crate::size_class::SizeClass;
 use crate::stats::Stats;
 use crate::stderr::Stderr;
 use crate::thread_heap::with_heap;
+use crate::trace;
 use crate::verify::{self, HeapError};
 
 pub(crate) static SHARED: Shared = Shared::new();
@@ -79,7 +83,7 @@ unsafe impl GlobalAlloc for PyMalloc {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match SizeClass::of_small(layout) {
-            Some(class) => alloc_block(class),
+            Some(class) => alloc_block(class, layout.size()),
             None => alloc_other(layout),
         }
     }
@@ -97,7 +101,7 @@ unsafe impl GlobalAlloc for PyMalloc {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         match SizeClass::of_small(layout) {
-            Some(class) => zeroed(alloc_block(class), layout.size()),
+            Some(class) => zeroed(alloc_block(class, layout.size()), layout.size()),
             None => alloc_other_zeroed(layout),
         }
     }
@@ -108,7 +112,10 @@ unsafe impl GlobalAlloc for PyMalloc {
         // does not overflow.
         let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         match (SizeClass::of_small(layout), SizeClass::of_small(new)) {
-            (Some(old), Some(new)) if old == new => block,
+            (Some(old), Some(new)) if old == new => {
+                resized_in_place(block, new_size);
+                block
+            }
             // SAFETY: the caller's block of that layout.
             _ => unsafe { resize(block, layout, new) },
         }
@@ -119,6 +126,7 @@ unsafe impl GlobalAlloc for PyMalloc {
 /// there is none, or the layout is another: then [`GlobalAlloc::alloc`] may still have one.
 ///
 /// Takes no lock and calls nothing: for a caller whose own failure path is longer than this.
+/// Null while a tracer is told of allocations, too.
 ///
 /// # Examples
 ///
@@ -138,22 +146,36 @@ unsafe impl GlobalAlloc for PyMalloc {
 #[inline]
 pub fn alloc_at_hand(layout: Layout) -> *mut u8 {
     match SizeClass::of_small(layout) {
-        Some(class) => with_heap(|heap| heap.hand(class).pop().cast()),
+        Some(class) => with_heap(|heap| {
+            if heap.trace.is_on() {
+                return null_mut();
+            }
+            heap.hand(class).pop().cast()
+        }),
         None => null_mut(),
     }
 }
 
 #[inline(always)]
-fn alloc_block(class: SizeClass) -> *mut u8 {
+fn alloc_block(class: SizeClass, size: usize) -> *mut u8 {
     with_heap(|heap| {
-        let hand = heap.hand(class);
-        let block = hand.pop();
-        if block.is_null() {
-            refill(heap, hand)
-        } else {
-            block.cast()
+        if heap.trace.spend(size) {
+            return trace::alloc(heap, class, size);
         }
+        take(heap, class)
     })
+}
+
+/// A block that no tracer is told of.
+#[inline(always)]
+pub(crate) fn take(heap: &Heap, class: SizeClass) -> *mut u8 {
+    let hand = heap.hand(class);
+    let block = hand.pop();
+    if block.is_null() {
+        refill(heap, hand)
+    } else {
+        block.cast()
+    }
 }
 
 /// # Safety
@@ -161,10 +183,33 @@ fn alloc_block(class: SizeClass) -> *mut u8 {
 #[inline(always)]
 unsafe fn free_block(class: SizeClass, block: *mut u8) {
     with_heap(|heap| {
-        let hand = heap.hand(class);
-        // SAFETY: the caller's promise.
-        if !unsafe { hand.push(block.cast()) } {
-            spill(heap, hand);
+        if trace::may_be_sample(block) {
+            // SAFETY: the caller's promise.
+            unsafe { trace::free_aligned(block, class, heap) };
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { give(heap, class, block) };
+        }
+    });
+}
+
+/// # Safety
+/// The caller gives up a block that lies in a pool of that class.
+#[inline(always)]
+pub(crate) unsafe fn give(heap: &Heap, class: SizeClass, block: *mut u8) {
+    let hand = heap.hand(class);
+    // SAFETY: the caller's promise.
+    if !unsafe { hand.push(block.cast()) } {
+        spill(heap, hand);
+    }
+}
+
+/// Tells the tracer of a block's new size, if it is told of every block.
+#[inline(always)]
+fn resized_in_place(block: *mut u8, size: usize) {
+    with_heap(|heap| {
+        if heap.trace.is_exact() {
+            trace::resized(heap, block, size);
         }
     });
 }
@@ -181,6 +226,13 @@ fn zeroed(block: *mut u8, size: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn refill(heap: &Heap, hand: &Hand) -> *mut u8 {
+    if debug::is_on() {
+        return debug::alloc_of(heap.class_of(hand));
+    }
+    refill_raw(heap, hand)
+}
+
+fn refill_raw(heap: &Heap, hand: &Hand) -> *mut u8 {
     let class = heap.class_of(hand);
     if heap.is_new() {
         enlist(heap);
@@ -194,10 +246,35 @@ fn refill(heap: &Heap, hand: &Hand) -> *mut u8 {
 
 #[cold]
 #[inline(never)]
-pub(crate) fn spill(heap: &Heap, hand: &Hand) {
+fn spill(heap: &Heap, hand: &Hand) {
+    if debug::is_on() {
+        return spill_checked(heap, hand, Expect::Class(heap.class_of(hand)));
+    }
+    spill_raw(heap, hand);
+}
+
+/// The same for a block whose layout nobody says.
+pub(crate) fn spill_unsized(heap: &Heap, hand: &Hand) {
+    if debug::is_on() {
+        return spill_checked(heap, hand, Expect::Anything);
+    }
+    spill_raw(heap, hand);
+}
+
+/// Frees the one block that a front without room was given, under the debug hooks.
+fn spill_checked(heap: &Heap, hand: &Hand, expect: Expect) {
+    let block = heap.take_back(heap.class_of(hand));
+    // SAFETY: the caller of the free gave the block up.
+    unsafe { debug::release(block, expect) };
+}
+
+fn spill_raw(heap: &Heap, hand: &Hand) {
     let class = heap.class_of(hand);
     if heap.is_new() {
         enlist(heap);
+    }
+    if trace::absorbs(heap, class) {
+        return;
     }
     heap.spill(&SHARED, class);
 }
@@ -206,17 +283,48 @@ pub(crate) fn spill(heap: &Heap, hand: &Hand) {
 #[inline(never)]
 fn alloc_other(layout: Layout) -> *mut u8 {
     match SizeClass::of(layout) {
-        Some(class) => alloc_block(class),
-        None => SHARED.large.alloc(layout, false),
+        Some(class) => alloc_block(class, layout.size()),
+        None => alloc_large(layout, false),
     }
 }
 
 #[inline(never)]
 fn alloc_other_zeroed(layout: Layout) -> *mut u8 {
     match SizeClass::of(layout) {
-        Some(class) => zeroed(alloc_block(class), layout.size()),
-        None => SHARED.large.alloc(layout, true),
+        Some(class) => zeroed(alloc_block(class, layout.size()), layout.size()),
+        None => alloc_large(layout, true),
     }
+}
+
+fn alloc_large(layout: Layout, zeroed: bool) -> *mut u8 {
+    if debug::is_on() {
+        return debug::alloc(layout, zeroed);
+    }
+    let block = SHARED.large.alloc(layout, zeroed);
+    with_heap(|heap| trace::allocated_large(heap, block, layout.size()));
+    block
+}
+
+/// # Safety
+/// The caller gives up a large block.
+pub(crate) unsafe fn free_large(block: NonNull<u8>) {
+    with_heap(|heap| trace::freed_large(heap, block));
+    // SAFETY: the caller's promise.
+    unsafe { SHARED.large.dealloc(block) };
+}
+
+/// Gives a large block another size; null, and the block unchanged, where that cannot be
+/// done without a copy.
+///
+/// # Safety
+/// The caller's large block, of an alignment of at most a page.
+pub(crate) unsafe fn resize_large(block: NonNull<u8>, size: usize) -> *mut u8 {
+    // Its addresses may be another block's before this returns.
+    with_heap(|heap| trace::freed_large(heap, block));
+    // SAFETY: the caller's promise.
+    let moved = unsafe { SHARED.large.resize(block, size) };
+    with_heap(|heap| trace::allocated_large(heap, moved, size));
+    moved
 }
 
 /// # Safety
@@ -226,6 +334,45 @@ unsafe fn free_other(block: *mut u8, layout: Layout) {
     match (SizeClass::of(layout), NonNull::new(block)) {
         // SAFETY: the caller's promise.
         (Some(class), _) => unsafe { free_block(class, block) },
+        // SAFETY: the caller's promise.
+        (None, Some(_)) if debug::is_on() => unsafe {
+            debug::release(block, Expect::Layout(layout));
+        },
+        // SAFETY: the caller's promise; the tier is a function of the layout.
+        (None, Some(block)) => unsafe { free_large(block) },
+        (None, None) => {}
+    }
+}
+
+/// A block of the allocator itself, whatever hooks are on, that no tracer is told of; null if memory has run out.
+pub(crate) fn alloc_raw(layout: Layout) -> *mut u8 {
+    let Some(class) = SizeClass::of(layout) else {
+        return SHARED.large.alloc(layout, false);
+    };
+    with_heap(|heap| {
+        let hand = heap.hand(class);
+        let block = hand.pop();
+        if block.is_null() {
+            refill_raw(heap, hand)
+        } else {
+            block.cast()
+        }
+    })
+}
+
+/// Frees one.
+///
+/// # Safety
+/// The caller gives up a block of `alloc_raw`, of that layout.
+pub(crate) unsafe fn free_raw(block: *mut u8, layout: Layout) {
+    match (SizeClass::of(layout), NonNull::new(block)) {
+        (Some(class), _) => with_heap(|heap| {
+            let hand = heap.hand(class);
+            // SAFETY: the caller's promise.
+            if !unsafe { hand.push(block.cast()) } {
+                spill_raw(heap, hand);
+            }
+        }),
         // SAFETY: the caller's promise; the tier is a function of the layout.
         (None, Some(block)) => unsafe { SHARED.large.dealloc(block) },
         (None, None) => {}
@@ -241,12 +388,14 @@ unsafe fn free_other(block: *mut u8, layout: Layout) {
 unsafe fn resize(block: *mut u8, old: Layout, new: Layout) -> *mut u8 {
     let (old_class, new_class) = (SizeClass::of(old), SizeClass::of(new));
     if old_class.is_some() && old_class == new_class {
+        resized_in_place(block, new.size());
         return block;
     }
-    if old_class.is_none() && new_class.is_none() && old.align() <= os::MIN_PAGE_SIZE {
+    let are_large = old_class.is_none() && new_class.is_none() && !debug::is_on();
+    if are_large && old.align() <= os::MIN_PAGE_SIZE {
         let moved = match NonNull::new(block) {
             // SAFETY: the caller's large block.
-            Some(block) => unsafe { SHARED.large.resize(block, new.size()) },
+            Some(block) => unsafe { resize_large(block, new.size()) },
             None => null_mut(),
         };
         if !moved.is_null() {
@@ -264,8 +413,12 @@ unsafe fn resize(block: *mut u8, old: Layout, new: Layout) -> *mut u8 {
     moved
 }
 
-/// Enlists the calling thread, which allocates or frees for the first time.
+/// Enlists the calling thread, which allocates or frees for the first time. Under the debug
+/// hooks every thread is a guest, so that its fronts stay closed.
 fn enlist(heap: &Heap) {
+    if debug::is_on() {
+        return heap.enlist(&SHARED, false);
+    }
     let willing = heap.as_guest(|| {
         exit_key().is_some_and(|key| {
             let heap: *const Heap = heap;
@@ -357,6 +510,7 @@ extern "C" fn after_fork() {
 extern "C" fn in_child() {
     FORK.release();
     with_heap(|heap| fork::forget_others(&SHARED, heap.member()));
+    secure::reseed();
 }
 
 extern "C" fn print_stats() {
@@ -391,6 +545,9 @@ extern "C" fn print_stats() {
 /// # Ok::<(), std::alloc::LayoutError>(())
 /// ```
 pub unsafe fn usable_size(ptr: *const u8) -> usize {
+    if debug::is_on() {
+        return debug::size_of(ptr).unwrap_or(0);
+    }
     match class_of(ptr) {
         Some(class) => class.block_size(),
         None => SHARED.large.size_at(ptr.addr()).unwrap_or(0),
@@ -431,6 +588,29 @@ pub fn owns(ptr: *const u8) -> bool {
 /// pool can be taken or given back. `Display` prints CPython's table.
 pub fn stats() -> Stats {
     with_heap(|heap| Stats::read(&SHARED, heap))
+}
+
+/// Reads what each arena that has memory holds, as many arenas as there is room for; how
+/// many there are.
+///
+/// Does not allocate, and costs as [`stats`] does. Arenas come and go, so give room for a few
+/// more than an earlier call has counted.
+///
+/// # Examples
+///
+/// ```
+/// # #[global_allocator]
+/// # static GLOBAL: pymalloc::PyMalloc = pymalloc::PyMalloc;
+/// let mut arenas = vec![pymalloc::ArenaStats::default(); pymalloc::arenas(&mut []) + 8];
+/// let count = pymalloc::arenas(&mut arenas).min(arenas.len());
+/// for arena in &arenas[..count] {
+///     let used = arena.pools().iter().filter(|pool| pool.block_size > 0);
+///     println!("{:#x}: {} pools in use", arena.address(), used.count());
+/// }
+/// # assert!(count > 0);
+/// ```
+pub fn arenas(into: &mut [ArenaStats]) -> usize {
+    arena_stats::read(&SHARED, into)
 }
 
 /// Gives every empty page back to the system now; how many bytes, those included that

@@ -39,6 +39,7 @@ use crate::registry::Member;
 use crate::remote_free::{Pushed, Taken};
 use crate::shared::Shared;
 use crate::size_class::SizeClass;
+use crate::trace::HeapTrace;
 
 /// Blocks carved at once: as many as fill this many bytes, a page, ...
 const CARVE_BYTES: usize = 4 << 10;
@@ -76,6 +77,7 @@ pub(crate) struct Heap {
     id: Cell<OwnerId>,
     member: Cell<Option<&'static Member>>,
     state: Cell<State>,
+    pub(crate) trace: HeapTrace,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +100,7 @@ impl Heap {
             id: Cell::new(0),
             member: Cell::new(None),
             state: Cell::new(State::New),
+            trace: HeapTrace::new(),
         }
     }
 
@@ -111,6 +114,7 @@ impl Heap {
             id: Cell::new(0),
             member: Cell::new(None),
             state: Cell::new(State::New),
+            trace: HeapTrace::new(),
         }
     }
 
@@ -166,7 +170,7 @@ impl Heap {
                 self.member.set(Some(member));
                 self.state.set(State::Live);
                 for class in SizeClass::all() {
-                    self.front(class).open(class.front_capacity());
+                    self.front(class).open(self.front_capacity(class));
                 }
             }
             None => self.state.set(State::Guest),
@@ -201,8 +205,17 @@ impl Heap {
         }
     }
 
-    /// How long a front's list may become.
+    /// The capacity of a front: none where every step has to be a slow one.
     fn front_capacity(&self, class: SizeClass) -> u32 {
+        if self.trace.is_exact() {
+            0
+        } else {
+            self.list_capacity(class)
+        }
+    }
+
+    /// How long a front's list may become.
+    fn list_capacity(&self, class: SizeClass) -> u32 {
         if self.is_shrinking() {
             class.front_capacity().min(SHORT_FRONT)
         } else {
@@ -306,6 +319,13 @@ impl Heap {
             }
         }
         self.note_cached(class);
+    }
+
+    /// Takes the one block that was pushed to a front without room.
+    #[cfg(not(loom))]
+    pub(crate) fn take_back(&self, class: SizeClass) -> *mut u8 {
+        let [pushed, _] = self.front(class).close();
+        pushed.map_or(ptr::null_mut(), |pushed| pushed.first.cast())
     }
 
     /// Counts bytes given back; empties all fronts when the thread starts to shrink,
@@ -513,6 +533,38 @@ impl Heap {
     pub(crate) fn assert_front_counted(&self, class: SizeClass) {
         let front = self.front(class);
         assert_eq!(front.blocks().count(), front.len() as usize);
+    }
+}
+
+#[cfg(all(feature = "trace", not(any(loom, miri))))]
+mod traced {
+    //! What tracing asks of a heap.
+
+    use super::{Heap, SizeClass, State};
+
+    impl Heap {
+        /// Gives the fronts the capacity that the state of tracing wants.
+        pub(crate) fn reopen_fronts(&self) {
+            if self.state.get() == State::Live {
+                for class in SizeClass::all() {
+                    self.front(class).reopen(self.front_capacity(class));
+                }
+            }
+        }
+
+        /// The block that was freed last, of a class whose front has not been used since.
+        pub(crate) fn freed_last(&self, class: SizeClass) -> *mut u8 {
+            self.front(class).first().cast()
+        }
+
+        /// Whether the front has more blocks than it would with tracing off.
+        pub(crate) fn is_overfull(&self, class: SizeClass) -> bool {
+            let most = match self.state.get() {
+                State::Live => self.list_capacity(class),
+                State::New | State::Guest => 0,
+            };
+            self.front(class).current_len() > most
+        }
     }
 }
 

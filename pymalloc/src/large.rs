@@ -137,8 +137,8 @@ impl Large {
     pub(crate) unsafe fn dealloc(&self, block: NonNull<u8>) {
         let mut state = self.lock();
         let Some(node) = state.leave(block) else {
-            debug_assert!(false, "not a large block: {block:?}");
-            return;
+            drop(state);
+            report_invalid(block);
         };
         let mapping = Mapping {
             start: block,
@@ -217,9 +217,9 @@ impl Large {
         };
         let mut state = self.lock();
         let addr = block.addr().get();
-        let Some(node) = state.map.find(addr) else {
-            debug_assert!(false, "not a large block: {block:?}");
-            return null_mut();
+        let Some(node) = state.map.find(addr).filter(|node| node.addr() == addr) else {
+            drop(state);
+            report_invalid(block);
         };
         let old = node.size();
         if size <= old {
@@ -288,6 +288,13 @@ impl Large {
         self.lock().map.find(addr).map(Node::size)
     }
 
+    /// The block that `addr` lies in: where it starts, and its size.
+    pub(crate) fn block_at(&self, addr: usize) -> Option<(usize, usize)> {
+        let state = self.lock();
+        let node = state.map.find(addr)?;
+        Some((node.addr(), node.size()))
+    }
+
     /// Gives the cached mappings back; how many bytes.
     pub(crate) fn trim(&self) -> usize {
         let mut given = 0;
@@ -334,6 +341,26 @@ impl Large {
         }
         taken
     }
+}
+
+/// The end of a process that frees or resizes a large block that is none: it costs nothing
+/// to notice, and to go on would leave the program's idea of its memory wrong.
+#[cold]
+#[inline(never)]
+#[cfg(not(miri))]
+fn report_invalid(block: NonNull<u8>) -> ! {
+    use crate::report::{Misuse, Report};
+
+    let what = format_args!("no large block starts there: freed before, or never allocated");
+    let mut report = Report::new(Misuse::InvalidFree, block.addr().get(), what);
+    report.bytes_around(block.addr().get());
+    report.abort()
+}
+
+/// Under Miri nothing comes here.
+#[cfg(miri)]
+fn report_invalid(_: NonNull<u8>) -> ! {
+    std::process::abort()
 }
 
 impl State {

@@ -11,6 +11,8 @@
 //! # The layers
 //!
 //! ```text
+//!  debug, secure, sampled       the modes: each a type of its own
+//!    │
 //!  global      PyMalloc: the tiers, the statics; by_address: the same without a Layout
 //!    │
 //!    ├─ heap ── front              one for each thread: no lock, no atomic operation
@@ -44,6 +46,9 @@
 //!
 //! | variable | values | default | does |
 //! |---|---|---|---|
+//! | `PYMALLOC` | `default`, `debug` | `default` | the hooks of [`PyMallocDebug`] for [`PyMalloc`] |
+//! | `PYMALLOC_STACKS` | `0`, `1` | `0` | the debug hooks note where each block was allocated and freed |
+//! | `PYMALLOC_SAMPLE` | a number, `0` | `0` | one allocation in so many lies between guard pages, where the global allocator is [`Sampled`] |
 //! | `PYMALLOC_STATS` | `0`, `1` | `0` | prints [`stats`] to standard error at exit |
 //! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` | `4m` | how much of freed large blocks stays mapped for reuse |
 //!
@@ -83,9 +88,20 @@ mod size_class;
 mod slab;
 mod sync;
 
+// Without the feature: what the others ask about tracing, answered with no.
+#[cfg(not(all(feature = "trace", not(any(loom, miri)))))]
+#[path = "trace/off.rs"]
+mod trace;
+#[cfg(all(feature = "trace", not(any(loom, miri))))]
+pub mod trace;
+
+#[cfg(not(loom))]
+mod arena_stats;
 #[cfg(not(any(loom, miri)))]
 mod by_address;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, miri)))]
+mod debug;
+#[cfg(not(any(loom, miri)))]
 mod fork;
 #[cfg(not(any(loom, miri)))]
 mod global;
@@ -100,8 +116,16 @@ mod large_cache;
 mod large_map;
 #[cfg(loom)]
 pub mod model;
+#[cfg(not(any(loom, miri)))]
+mod report;
+#[cfg(not(any(loom, miri)))]
+mod sampled;
+#[cfg(not(any(loom, miri)))]
+mod secure;
 #[cfg(not(loom))]
 mod settings;
+#[cfg(not(any(loom, miri)))]
+mod stack;
 #[cfg(not(loom))]
 mod stats;
 #[cfg(not(loom))]
@@ -116,12 +140,23 @@ pub mod fault;
 #[cfg(all(not(loom), not(feature = "fault-injection")))]
 mod fault;
 
+#[cfg(not(loom))]
+pub use arena_stats::{ArenaStats, PoolStats};
 #[cfg(not(any(loom, miri)))]
 pub use by_address::{ForeignBlock, dealloc_unsized, dealloc_unsized_or, realloc_unsized};
 #[cfg(not(any(loom, miri)))]
+pub use debug::PyMallocDebug;
+#[cfg(not(any(loom, miri)))]
 pub use global::alloc_at_hand;
+/// Under Miri all are one.
+#[cfg(miri)]
+pub use global::{PyMalloc as PyMallocDebug, PyMalloc as PyMallocSecure, Sampled, set_sample_rate};
 #[cfg(not(loom))]
-pub use global::{PyMalloc, owns, stats, trim, usable_size, verify_heap};
+pub use global::{PyMalloc, arenas, owns, stats, trim, usable_size, verify_heap};
+#[cfg(not(any(loom, miri)))]
+pub use sampled::{Sampled, set_sample_rate};
+#[cfg(not(any(loom, miri)))]
+pub use secure::PyMallocSecure;
 #[cfg(not(loom))]
 pub use stats::{ClassStats, Stats};
 #[cfg(not(loom))]

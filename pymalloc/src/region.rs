@@ -35,7 +35,10 @@ use crate::size_class::SizeClass;
 const ARENAS_OFFSET: usize = size_of::<Header>();
 const POOLS_OFFSET: usize =
     (ARENAS_OFFSET + ARENAS_PER_REGION * size_of::<Arena>()).next_multiple_of(align_of::<Pool>());
-const HEADER_SIZE: usize = POOLS_OFFSET + POOLS_PER_REGION * size_of::<Pool>();
+const SLOTS_OFFSET: usize = POOLS_OFFSET + POOLS_PER_REGION * size_of::<Pool>();
+/// With the feature `trace`, a pointer for each descriptor.
+const SLOT_SIZE: usize = if cfg!(feature = "trace") { 8 } else { 0 };
+const HEADER_SIZE: usize = SLOTS_OFFSET + POOLS_PER_REGION * SLOT_SIZE;
 /// Arenas that the header takes the place of.
 const HEADER_ARENAS: usize = HEADER_SIZE.div_ceil(ARENA_SIZE);
 
@@ -178,6 +181,24 @@ pub(crate) unsafe fn class_at(address: usize) -> Option<SizeClass> {
     // SAFETY: the header has a place for each descriptor of a whole region, of zeros
     // until it is made: a descriptor is atomics and pointers, and zeros are one.
     unsafe { &*pool }.last_class()
+}
+
+/// Where the entries are kept of the pool that a block of this class lies in.
+///
+/// # Safety
+/// A region of ours starts at the last multiple of `REGION_SIZE`.
+#[cfg(all(feature = "trace", not(any(loom, miri))))]
+#[inline]
+pub(crate) unsafe fn slot_of(
+    address: usize,
+    class: SizeClass,
+) -> &'static core::sync::atomic::AtomicPtr<core::sync::atomic::AtomicU64> {
+    let region = Region::of(address);
+    let index = (address - region.addr()) / POOL_SIZE;
+    let index = index & !(class.pool_size() / POOL_SIZE - 1);
+    let slot = region.at(SLOTS_OFFSET + index * SLOT_SIZE);
+    // SAFETY: the header has a place for each slot, of zeros at first, which are a null.
+    unsafe { &*slot.cast() }
 }
 
 /// The descriptor of the pool that starts at `base`.

@@ -169,6 +169,12 @@ impl SizeClass {
         unsafe { CLASSES.get_unchecked(self.index()) }
     }
 
+    /// Bytes of a block of the class with this number, at compile time.
+    #[cfg(not(any(loom, miri)))]
+    pub(crate) const fn block_size_of(index: usize) -> usize {
+        ClassInfo::new(index).block_size as usize
+    }
+
     /// Bytes of a block.
     #[inline]
     pub(crate) fn block_size(self) -> usize {

@@ -10,19 +10,12 @@ mod support;
 
 use std::ops::RangeInclusive;
 
-use model::{MAX_ALIGN_SHIFT, MAX_SIZE, Model, Op, THREAD_COUNT};
+use model::{ByAddress, EDGES, MAX_ALIGN_SHIFT, MAX_SIZE, Model, Op, THREAD_COUNT};
 use proptest::prelude::*;
 use proptest::sample::select;
 use pymalloc::PyMalloc;
 
 static SUBJECT: PyMalloc = PyMalloc;
-
-/// Sizes where a tier, a class, a page or the walker's arithmetic changes.
-const EDGES: [usize; 40] = [
-    0, 1, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 504, 505,
-    511, 512, 513, 1023, 1024, 1025, 4095, 4096, 4097, 16383, 16385, 32768, 65535, 65536, 65537,
-    262_144, 262_145,
-];
 
 fn sizes() -> impl Strategy<Value = usize> {
     prop_oneof![
@@ -52,6 +45,7 @@ fn ops(threads: impl Strategy<Value = usize> + Clone) -> impl Strategy<Value = O
             .prop_map(|(thread, pick, new_size)| Op::Realloc { thread, pick, new_size }),
         8 => (thread(), any::<usize>()).prop_map(|(thread, pick)| Op::Dealloc { thread, pick }),
         1 => thread().prop_map(|thread| Op::EndThread { thread }),
+        1 => thread().prop_map(|thread| Op::Trim { thread }),
         1 => Just(Op::Check),
     ]
 }
@@ -90,5 +84,12 @@ proptest! {
     #[test]
     fn pools_that_fill_and_drain_keep_every_promise(ops in crowds()) {
         support::alone(|| Model::run(&SUBJECT, &ops));
+    }
+
+    #[test]
+    fn blocks_known_by_their_address_keep_every_promise(
+        ops in prop::collection::vec(ops(0..THREAD_COUNT), 1..300),
+    ) {
+        support::alone(|| Model::run(&ByAddress, &ops));
     }
 }

@@ -87,6 +87,8 @@ macro_rules! groups {
             $benchmark::<heaps::arc::H>(&mut group, "Arc");
             #[cfg(feature = "cyclegc")]
             $benchmark::<heaps::cyclegc::H>(&mut group, "cyclegc");
+            #[cfg(feature = "cyclegc-sync")]
+            $benchmark::<heaps::cyclegc_sync::H>(&mut group, "cyclegc-sync");
             $benchmark::<heaps::dumpster::H>(&mut group, "dumpster");
             $benchmark::<heaps::dumpster_sync::H>(&mut group, "dumpster-sync");
             $benchmark::<heaps::rust_cc::H>(&mut group, "rust-cc");

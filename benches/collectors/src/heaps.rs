@@ -91,6 +91,21 @@ pub mod cyclegc {
     });
 }
 
+/// cyclegc for several threads, here used by one.
+#[cfg(feature = "cyclegc-sync")]
+pub mod cyclegc_sync {
+    use super::*;
+    use ::cyclegc::{Trace, sync::Gc};
+    use std::sync::Mutex;
+    node!(#[derive(Trace)] Gc, Mutex, #[trace(skip)]);
+    heap!(Gc, Mutex, lock unwrap, {
+        fn collect() {
+            ::cyclegc::sync::collect();
+        }
+        through_weak!(Gc, |handle| Gc::downgrade(handle));
+    });
+}
+
 /// rust-cc: counting, and trial deletion.
 #[cfg(feature = "rust-cc")]
 pub mod rust_cc {
@@ -275,6 +290,8 @@ use bacon_rajan as chosen;
 use boa as chosen;
 #[cfg(all(feature = "cyclegc", not(feature = "rivals")))]
 use cyclegc as chosen;
+#[cfg(all(feature = "cyclegc-sync", not(feature = "rivals")))]
+use cyclegc_sync as chosen;
 #[cfg(all(feature = "dumpster", not(feature = "rivals")))]
 use dumpster as chosen;
 #[cfg(all(feature = "dumpster-sync", not(feature = "rivals")))]
@@ -288,6 +305,7 @@ use gcmodule as chosen;
     feature = "bacon-rajan",
     feature = "boa",
     feature = "cyclegc",
+    feature = "cyclegc-sync",
     feature = "dumpster",
     feature = "dumpster-sync",
     feature = "gc",

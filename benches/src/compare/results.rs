@@ -362,7 +362,8 @@ impl Results {
                 continue;
             };
             if built.contender.is_ours {
-                ours = Some(value);
+                // The flavour for threads competes beside the first, not for it.
+                ours.get_or_insert(value);
             } else if best.is_none_or(|(least, _)| value < least) {
                 best = Some((value, built.contender.name));
             }

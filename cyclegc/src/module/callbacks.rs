@@ -57,7 +57,7 @@ pub struct CollectInfo {
 /// assert!(ids.into_iter().all(cyclegc::remove_callback));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallbackId(u64);
+pub struct CallbackId(pub(crate) u64);
 
 type CallbackFn = Rc<dyn Fn(Phase, &CollectInfo)>;
 

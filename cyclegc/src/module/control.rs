@@ -53,6 +53,13 @@ impl GenerationStats {
         collected: 0,
         uncollectable: 0,
     };
+
+    /// Adds a finished collection.
+    pub(crate) fn add(&mut self, stats: &CollectStats) {
+        self.collections += 1;
+        self.collected += stats.collected;
+        self.uncollectable += stats.uncollectable;
+    }
 }
 
 /// Collects all generations (`gc.collect()`).
@@ -191,8 +198,6 @@ pub fn stats() -> [GenerationStats; 3] {
 pub(crate) fn record(state: &State, generation: Generation, stats: &CollectStats) {
     let total = &state.stats[generation.index()];
     let mut sum = total.get();
-    sum.collections += 1;
-    sum.collected += stats.collected;
-    sum.uncollectable += stats.uncollectable;
+    sum.add(stats);
     total.set(sum);
 }

@@ -53,7 +53,7 @@ fn visible(state: &State, suits: impl Fn(usize) -> bool) -> Vec<AnyGc> {
 }
 
 /// The value is alive, and no `&mut` to it can exist.
-fn is_visible(header: &Header) -> bool {
+pub(crate) fn is_visible(header: &Header) -> bool {
     let count = header.count();
     // A `&mut` needs the only handle.
     let may_be_borrowed = header.has(MUT_TAKEN) && count == 1;

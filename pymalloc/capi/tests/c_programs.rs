@@ -84,6 +84,24 @@ fn thread_local_memory_is_found_without_a_call() {
     }
 }
 
+/// Those but the one that asks that a block stays where it is: a resized one always moves.
+#[test]
+fn sound_programs_run_under_the_debug_hooks() {
+    for file in [
+        "malloc.c",
+        "aligned.c",
+        "library_strings.c",
+        "early_and_late.c",
+        "operators.cpp",
+    ] {
+        // As released: the hooks look at every byte, which a debug build does slowly.
+        let program = Program::of(file, Malloc::Preloaded).env("PYMALLOC", "debug");
+        let output = program.succeeds();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("pymalloc:"), "{file}: {said}");
+    }
+}
+
 #[test]
 fn a_free_of_what_is_no_block_is_reported_and_ends_the_process() {
     let ways = [

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use once_cell::race::OnceNonZeroUsize;
 
-use crate::fault;
+use crate::fault::{self, Call};
 
 /// No kernel's pages are smaller, bytes: any mapping is aligned to this.
 pub(crate) const MIN_PAGE_SIZE: usize = 4096;
@@ -30,7 +30,7 @@ pub(crate) fn map(size: usize) -> Option<NonNull<u8>> {
 }
 
 fn map_at(hint: usize, size: usize) -> Option<NonNull<u8>> {
-    if fault::refuses() {
+    if fault::refuses(Call::Map) {
         return None;
     }
     let hint = core::ptr::without_provenance_mut(hint);
@@ -96,6 +96,9 @@ pub(crate) fn map_aligned(size: usize, align: usize) -> Option<NonNull<u8>> {
 /// # Safety
 /// `size` bytes at `start` are mapped, page by page, and nobody uses them.
 pub(crate) unsafe fn unmap(start: NonNull<u8>, size: usize) -> bool {
+    if fault::refuses(Call::Unmap) {
+        return false;
+    }
     // SAFETY: the caller's promise.
     unsafe { libc::munmap(start.as_ptr().cast(), size) == 0 }
 }
@@ -106,7 +109,7 @@ pub(crate) unsafe fn unmap(start: NonNull<u8>, size: usize) -> bool {
 /// # Safety
 /// `old` bytes at `start` are one mapping of this module's, the caller's own.
 pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Option<NonNull<u8>> {
-    if fault::refuses() {
+    if fault::refuses(Call::Remap) {
         return None;
     }
     // SAFETY: the caller's promise.
@@ -124,6 +127,9 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Option
 /// The bytes are mapped by this module and nobody uses them.
 pub(crate) unsafe fn discard(start: *mut u8, size: usize) -> bool {
     if (start.addr() | size) & (page_size() - 1) != 0 {
+        return false;
+    }
+    if fault::refuses(Call::Discard) {
         return false;
     }
     // SAFETY: the caller's promise.

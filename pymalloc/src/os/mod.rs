@@ -7,14 +7,21 @@
 //! | [`discard`] | gives memory back, keeps the addresses, which read zero | false |
 //! | [`unmap`] | gives memory and addresses back | false |
 //!
+//! What the hardened modes need besides is in `protect`: addresses without memory, access
+//! and its loss, chance.
+//!
 //! Under loom the memory comes from the process's own heap (`fake`).
 
 #[cfg(loom)]
 mod fake;
 #[cfg(not(loom))]
 mod mmap;
+#[cfg(not(loom))]
+mod protect;
 
 #[cfg(loom)]
 pub(crate) use fake::*;
 #[cfg(not(loom))]
 pub(crate) use mmap::*;
+#[cfg(not(loom))]
+pub(crate) use protect::*;

@@ -24,11 +24,13 @@
 
 #![allow(
     dead_code,
+    unused_imports,
     reason = "every test binary includes the whole model and uses a part of it"
 )]
 
 mod block;
 mod crew;
+mod exchange;
 mod op;
 mod pattern;
 mod queue;
@@ -40,9 +42,10 @@ use std::collections::BTreeMap;
 
 use block::Block;
 use crew::{Address, Crew};
-pub(crate) use op::Op;
+pub(crate) use exchange::{Exchange, Step};
+pub(crate) use op::{EDGES, Op};
 pub(crate) use pattern::Pattern;
-pub(crate) use subject::Subject;
+pub(crate) use subject::{ByAddress, Subject};
 
 /// Largest request, in bytes.
 pub(crate) const MAX_SIZE: usize = 300 * 1024;
@@ -133,6 +136,7 @@ impl<S: Subject> Model<S> {
                 count,
             } => self.drain(thread, pick, count),
             Op::EndThread { thread } => self.crew.end(thread),
+            Op::Trim { thread } => self.trim(thread),
             Op::Check => self.check(),
         }
     }

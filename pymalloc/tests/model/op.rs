@@ -1,5 +1,12 @@
 //! What a sequence is made of.
 
+/// Sizes where a tier, a class, a page or the walker's arithmetic changes.
+pub(crate) const EDGES: [usize; 40] = [
+    0, 1, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 504, 505,
+    511, 512, 513, 1023, 1024, 1025, 4095, 4096, 4097, 16383, 16385, 32768, 65535, 65536, 65537,
+    262_144, 262_145,
+];
+
 /// One step. `thread` says where it runs; `pick` chooses among live blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
@@ -33,6 +40,8 @@ pub(crate) enum Op {
     },
     /// The thread exits and orphans its pools; its next op starts a new one.
     EndThread { thread: usize },
+    /// What is empty goes back to the system, from the thread's heap on.
+    Trim { thread: usize },
     /// Every claim is checked on every live block; ends a phase.
     Check,
 }

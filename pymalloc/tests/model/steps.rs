@@ -98,6 +98,14 @@ impl<S: Subject> Model<S> {
         }
     }
 
+    pub(super) fn trim(&mut self, thread: usize) {
+        let subject = self.subject;
+        self.on(thread, move || {
+            subject.trim();
+            Address(std::ptr::null_mut())
+        });
+    }
+
     fn remove(&mut self, pick: usize) -> Option<Block> {
         let index = pick.checked_rem(self.live.len())?;
         let block = self.live.swap_remove(index);

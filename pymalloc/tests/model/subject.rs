@@ -1,6 +1,6 @@
 //! What the model asks of the allocator that it drives.
 
-use std::alloc::GlobalAlloc;
+use std::alloc::{GlobalAlloc, Layout};
 
 use pymalloc::PyMalloc;
 
@@ -30,6 +30,11 @@ pub(crate) trait Subject: GlobalAlloc + Sync + 'static {
         pymalloc::verify_heap().map_err(|error| format!("{error:?}"))
     }
 
+    /// Gives what is empty back to the system.
+    fn trim(&self) {
+        pymalloc::trim();
+    }
+
     /// Bytes in live blocks, large ones included.
     fn bytes_in_use(&self) -> usize {
         let stats = pymalloc::stats();
@@ -38,3 +43,35 @@ pub(crate) trait Subject: GlobalAlloc + Sync + 'static {
 }
 
 impl Subject for PyMalloc {}
+
+/// `PyMalloc` as C sees it: what is freed or resized is known by its address alone.
+#[derive(Debug)]
+pub(crate) struct ByAddress;
+
+// SAFETY: as for `PyMalloc`, whose blocks these are.
+unsafe impl GlobalAlloc for ByAddress {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        unsafe { PyMalloc.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
+        // SAFETY: the caller gives the block up.
+        let freed = unsafe { pymalloc::dealloc_unsized(block) };
+        assert_eq!(freed, Ok(()), "dealloc_unsized of a live block");
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        unsafe { PyMalloc.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let new = Layout::from_size_align(new_size, layout.align()).expect("the caller's promise");
+        // SAFETY: the caller's block.
+        let moved = unsafe { pymalloc::realloc_unsized(block, new) };
+        moved.expect("realloc_unsized of a live block")
+    }
+}
+
+impl Subject for ByAddress {}

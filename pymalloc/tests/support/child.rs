@@ -39,9 +39,14 @@ impl Child {
         self
     }
 
+    /// Runs the child and returns how it ended and what it said.
+    pub(crate) fn output(mut self) -> Output {
+        self.command.output().expect("the child starts")
+    }
+
     /// Runs the child and returns how it ended; what it says is dropped.
-    pub(crate) fn status(mut self) -> ExitStatus {
-        self.command.output().expect("the child starts").status
+    pub(crate) fn status(self) -> ExitStatus {
+        self.output().status
     }
 
     /// Runs the child, which must succeed, and returns its stderr.

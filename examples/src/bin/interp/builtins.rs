@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use cyclegc::Gc;
 
+use crate::diagnose;
 use crate::value::{Builtin, Environment, Value};
 
 type Function = fn(&[Value]) -> Result<Value, String>;
@@ -28,7 +29,9 @@ pub(crate) fn globals() -> Gc<Environment> {
             Ok(Value::Int(i64::try_from(collected).unwrap_or(i64::MAX)))
         }),
         ("report", |v| {
-            report(&v.first().map_or(String::new(), Value::to_string));
+            let label = v.first().map_or(String::new(), Value::to_string);
+            report(&label);
+            diagnose::at_report(&label);
             Ok(Value::Nil)
         }),
     ];

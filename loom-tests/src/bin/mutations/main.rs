@@ -1,19 +1,51 @@
-//! Shows that the models can fail: breaks pymalloc in one place at a time, an ordering
-//! weakened or a step left out, and expects a model to notice.
+//! Shows that the models can fail: breaks pymalloc, or cyclegc, in one place at a time, an
+//! ordering weakened or a step left out, and expects a model to notice.
 //!
-//! `cargo run -p loom-tests --bin mutations` copies the two packages into the target
-//! folder, so that the checkout stays as it is. It ends with 0 if the models pass
-//! unbroken and every mutation is caught.
+//! `cargo run -p loom-tests --bin mutations` copies the packages into the target folder, so
+//! that the checkout stays as it is. It ends with 0 if the models pass unbroken and every
+//! mutation is caught.
+//!
+//! ```text
+//! mutations                 pymalloc's, and of cyclegc's one a promise
+//! mutations pymalloc        those of one crate, all of them
+//! mutations cyclegc [TEXT]  those whose names contain the text
+//! ```
+
+mod cyclegc;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::{fs, io};
 
-/// One way to break pymalloc.
+/// What is broken, and what must notice.
+struct Subject {
+    /// The folder with the source.
+    source: &'static str,
+    /// The package with the models, and its test.
+    package: &'static str,
+    test: &'static str,
+    mutations: &'static [Mutation],
+}
+
+const PYMALLOC: Subject = Subject {
+    source: "pymalloc/src",
+    package: "loom-tests",
+    test: "models",
+    mutations: MUTATIONS,
+};
+
+const CYCLEGC: Subject = Subject {
+    source: "cyclegc/src/sync",
+    package: "cyclegc-loom",
+    test: "sync",
+    mutations: cyclegc::MUTATIONS,
+};
+
+/// One way to break a crate.
 struct Mutation {
     /// What is broken.
     name: &'static str,
-    /// The file, below `pymalloc/src`.
+    /// The file, below the subject's source.
     file: &'static str,
     /// A text that the file has once, and what takes its place.
     from: &'static str,
@@ -245,50 +277,70 @@ const MUTATIONS: &[Mutation] = &[
 ];
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(0) => {
-            println!("all {} mutations were caught", MUTATIONS.len());
-            ExitCode::SUCCESS
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let subjects: Vec<(Subject, Vec<&Mutation>)> = match arguments[..] {
+        [] => vec![
+            (PYMALLOC, MUTATIONS.iter().collect()),
+            (CYCLEGC, cyclegc::promises().collect()),
+        ],
+        ["pymalloc"] => vec![(PYMALLOC, MUTATIONS.iter().collect())],
+        ["cyclegc"] => vec![(CYCLEGC, CYCLEGC.mutations.iter().collect())],
+        ["cyclegc", text] => {
+            let named = |mutation: &&Mutation| mutation.name.contains(text);
+            vec![(CYCLEGC, CYCLEGC.mutations.iter().filter(named).collect())]
         }
-        Ok(survivors) => {
-            println!("{survivors} of {} mutations survived", MUTATIONS.len());
-            ExitCode::FAILURE
+        _ => {
+            eprintln!("mutations: expected nothing, `pymalloc`, or `cyclegc` and a text");
+            return ExitCode::FAILURE;
         }
-        Err(error) => {
-            eprintln!("mutations: {error}");
-            ExitCode::FAILURE
+    };
+    let mut survivors = 0;
+    for (subject, mutations) in subjects {
+        match run(&subject, &mutations) {
+            Ok(survived) => survivors += survived,
+            Err(error) => {
+                eprintln!("mutations: {error}");
+                return ExitCode::FAILURE;
+            }
         }
     }
+    if survivors > 0 {
+        println!("{survivors} mutations survived");
+        return ExitCode::FAILURE;
+    }
+    println!("all mutations were caught");
+    ExitCode::SUCCESS
 }
 
-/// Runs them all; how many were not caught.
-fn run() -> io::Result<usize> {
+/// Runs some of a subject's; how many were not caught.
+fn run(subject: &Subject, mutations: &[&Mutation]) -> io::Result<usize> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let work = root.join("target/mutations");
     copy_packages(&root, &work)?;
-    if !build(&work)? || !models_pass(&work, "")? {
+    if !build(subject, &work)? || !models_pass(subject, &work, "")? {
         return Err(io::Error::other("the models fail on the code as it is"));
     }
     let mut survivors = 0;
-    for (index, mutation) in MUTATIONS.iter().enumerate() {
-        let path = work.join("pymalloc/src").join(mutation.file);
+    for (index, mutation) in mutations.iter().enumerate() {
+        let path = work.join(subject.source).join(mutation.file);
         let source = fs::read_to_string(&path)?;
         if source.matches(mutation.from).count() != 1 {
             let text = format!("{}: not found once: {}", mutation.file, mutation.from);
             return Err(io::Error::other(text));
         }
         fs::write(&path, source.replace(mutation.from, mutation.to))?;
-        if !build(&work)? {
+        if !build(subject, &work)? {
             return Err(io::Error::other(format!(
                 "does not compile: {}",
                 mutation.name
             )));
         }
-        let caught = !models_pass(&work, mutation.model)?;
+        let caught = !models_pass(subject, &work, mutation.model)?;
         println!(
             "{:2}/{} {:8} {} [{}]",
             index + 1,
-            MUTATIONS.len(),
+            mutations.len(),
             if caught { "caught" } else { "SURVIVED" },
             mutation.name,
             mutation.model
@@ -299,9 +351,9 @@ fn run() -> io::Result<usize> {
     Ok(survivors)
 }
 
-/// Copies the two packages, in a workspace of their own.
+/// Copies the packages, in a workspace of their own.
 fn copy_packages(root: &Path, work: &Path) -> io::Result<()> {
-    for package in ["pymalloc", "loom-tests"] {
+    for package in ["pymalloc", "cyclegc", "loom-tests"] {
         let copy = work.join(package);
         if copy.exists() {
             fs::remove_dir_all(&copy)?;
@@ -309,11 +361,12 @@ fn copy_packages(root: &Path, work: &Path) -> io::Result<()> {
         copy_folder(&root.join(package), &copy)?;
     }
     let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
+    let members = r#"members = ["pymalloc", "cyclegc", "cyclegc/derive", "loom-tests", "loom-tests/cyclegc"]"#;
     let manifest: String = manifest
         .lines()
         .map(|line| {
             if line.starts_with("members") {
-                "members = [\"pymalloc\", \"loom-tests\"]\n".to_owned()
+                format!("{members}\n")
             } else {
                 format!("{line}\n")
             }
@@ -342,11 +395,11 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
 
 /// The arguments of a test run, offline: what it needs is there, because this program
 /// needed it.
-fn cargo_test(work: &Path) -> Command {
+fn cargo_test(subject: &Subject, work: &Path) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command
-        .args(["test", "--quiet", "--offline", "-p", "loom-tests"])
-        .args(["--test", "models"])
+        .args(["test", "--quiet", "--offline", "-p", subject.package])
+        .args(["--test", subject.test])
         .current_dir(work)
         .env("CARGO_TARGET_DIR", work.join("target"))
         .stdin(Stdio::null())
@@ -355,11 +408,13 @@ fn cargo_test(work: &Path) -> Command {
     command
 }
 
-fn build(work: &Path) -> io::Result<bool> {
-    Ok(cargo_test(work).arg("--no-run").status()?.success())
+fn build(subject: &Subject, work: &Path) -> io::Result<bool> {
+    let mut command = cargo_test(subject, work);
+    Ok(command.arg("--no-run").status()?.success())
 }
 
 /// Whether the models whose names contain `filter` pass.
-fn models_pass(work: &Path, filter: &str) -> io::Result<bool> {
-    Ok(cargo_test(work).args(["--", filter]).status()?.success())
+fn models_pass(subject: &Subject, work: &Path, filter: &str) -> io::Result<bool> {
+    let mut command = cargo_test(subject, work);
+    Ok(command.args(["--", filter]).status()?.success())
 }

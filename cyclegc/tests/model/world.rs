@@ -1,26 +1,15 @@
-//! Random programs against a plain model of reachability and counts.
+//! A program of handles, links, weak references and collections, and a plain model of
+//! it: who is reachable, and who has references left.
+//!
+//! Nothing here knows where a program comes from.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use cyclegc::{AnyGc, Finalize, Gc, Generation, Trace, Weak};
-use proptest::prelude::*;
+use cyclegc::{Gc, Generation, Trace, Weak};
 
-/// What every object is known by; records its death.
-#[derive(Trace)]
-#[trace(leaf)]
-struct Tag {
-    id: usize,
-    freed: Rc<RefCell<BTreeSet<usize>>>,
-}
-
-impl Drop for Tag {
-    fn drop(&mut self) {
-        let new = self.freed.borrow_mut().insert(self.id);
-        assert!(new, "object {} was dropped twice", self.id);
-    }
-}
+use super::tag::Tag;
 
 #[derive(Trace)]
 struct Object {
@@ -29,7 +18,7 @@ struct Object {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Op {
+pub(crate) enum Op {
     New,
     /// Clone a handle on the stack.
     Clone(usize),
@@ -47,6 +36,10 @@ enum Op {
     Follow(usize, usize),
     Downgrade(usize),
     Upgrade(usize),
+    /// Make a weak reference with a callback.
+    Watch(usize),
+    /// Drop one.
+    Unwatch(usize),
     /// Exchange all links of two objects.
     Swap(usize, usize),
     /// Clear an object's links through `get_mut`.
@@ -61,36 +54,37 @@ enum Op {
     FreezeAndUnfreeze,
 }
 
-fn op() -> impl Strategy<Value = Op> {
-    let n = 0..64_usize;
-    prop_oneof![
-        6 => Just(Op::New),
-        4 => n.clone().prop_map(Op::Clone),
-        8 => n.clone().prop_map(Op::Drop),
-        12 => (n.clone(), n.clone()).prop_map(|(a, b)| Op::Link(a, b)),
-        4 => (n.clone(), n.clone()).prop_map(|(a, b)| Op::Move(a, b)),
-        3 => (n.clone(), n.clone()).prop_map(|(a, b)| Op::Unlink(a, b)),
-        3 => (n.clone(), n.clone()).prop_map(|(a, b)| Op::Take(a, b)),
-        3 => (n.clone(), n.clone()).prop_map(|(a, b)| Op::Follow(a, b)),
-        2 => n.clone().prop_map(Op::Downgrade),
-        2 => n.clone().prop_map(Op::Upgrade),
-        2 => (n.clone(), n.clone()).prop_map(|(a, b)| Op::Swap(a, b)),
-        1 => n.clone().prop_map(Op::GetMut),
-        1 => n.clone().prop_map(Op::Rebox),
-        3 => Just(Op::Collect(Generation::Young)),
-        2 => Just(Op::Collect(Generation::Middle)),
-        2 => Just(Op::Collect(Generation::Old)),
-        1 => n.prop_map(Op::CollectBorrowed),
-        1 => Just(Op::Objects),
-        1 => Just(Op::FreezeAndUnfreeze),
-    ]
+/// A weak reference with a callback.
+struct Watch {
+    id: usize,
+    weak: Weak<Object>,
+    calls: Rc<Cell<usize>>,
+}
+
+impl Watch {
+    fn of(gc: &Gc<Object>) -> Self {
+        let calls: Rc<Cell<usize>> = Rc::default();
+        let called = calls.clone();
+        Watch {
+            id: gc.tag.id,
+            weak: Weak::with_callback(gc, move || called.set(called.get() + 1)),
+            calls,
+        }
+    }
+
+    /// The callback ran once if the object is dead, and else never.
+    fn check(&self, is_dead: bool) {
+        assert_eq!(self.calls.get(), usize::from(is_dead), "object {}", self.id);
+        assert_eq!(self.weak.is_alive(), !is_dead, "object {}", self.id);
+    }
 }
 
 /// The program and the model of it.
 #[derive(Default)]
-struct World {
+pub(crate) struct World {
     stack: Vec<Gc<Object>>,
     weaks: Vec<(usize, Weak<Object>)>,
+    watches: Vec<Watch>,
     freed: Rc<RefCell<BTreeSet<usize>>>,
     /// `links[id]`, of every object that was ever made.
     links: Vec<Vec<usize>>,
@@ -101,6 +95,25 @@ struct World {
 }
 
 impl World {
+    /// Runs a program in an empty world, and drops all that is left of it.
+    pub(crate) fn run_all(ops: &[Op]) {
+        cyclegc::disable();
+        cyclegc::collect();
+        let mut world = World::default();
+        for op in ops {
+            world.run(*op);
+        }
+        world.stack.clear();
+        world.roots.clear();
+        world.count_deaths();
+        cyclegc::collect();
+        world.collected(true);
+        world.check();
+        world.watches.clear();
+        assert_eq!(cyclegc::tracked_count(), 0);
+        assert_eq!(world.freed.borrow().len(), world.links.len());
+    }
+
     fn id(&self, at: usize) -> usize {
         self.roots[at]
     }
@@ -140,7 +153,7 @@ impl World {
             Op::Objects => {
                 let listed = cyclegc::objects(None).len();
                 let live = self.links.len() - self.freed.borrow().len();
-                assert!(listed <= live);
+                assert!(listed <= live + self.watches.len());
             }
             Op::FreezeAndUnfreeze => {
                 cyclegc::freeze();
@@ -157,9 +170,15 @@ impl World {
                 }
             }
             Op::Upgrade(_) => {}
+            Op::Unwatch(n) => {
+                if let Some(at) = n.checked_rem(self.watches.len()) {
+                    drop(self.watches.swap_remove(at));
+                }
+            }
             Op::Clone(n)
             | Op::Drop(n)
             | Op::Downgrade(n)
+            | Op::Watch(n)
             | Op::GetMut(n)
             | Op::Rebox(n)
             | Op::CollectBorrowed(n) => {
@@ -190,12 +209,14 @@ impl World {
                 let weak = Gc::downgrade(&self.stack[at]);
                 self.weaks.push((self.id(at), weak));
             }
+            Op::Watch(_) => self.watches.push(Watch::of(&self.stack[at])),
             Op::GetMut(_) => {
                 let id = self.id(at);
                 if let Some(object) = Gc::get_mut(&mut self.stack[at]) {
                     // Collections must stay away from the borrowed object.
                     cyclegc::collect_generation(Generation::Young);
-                    assert!(cyclegc::objects(None).len() < self.links.len());
+                    let most = self.links.len() + self.watches.len();
+                    assert!(cyclegc::objects(None).len() < most);
                     object.links.get_mut().clear();
                     self.links[id].clear();
                     self.collected(false);
@@ -209,6 +230,12 @@ impl World {
                         self.weaks.retain(|(of, weak)| {
                             assert!(*of != id || !weak.is_alive());
                             *of != id
+                        });
+                        // The object is gone, its value is not.
+                        self.watches.retain(|watch| {
+                            let is_its = watch.id == id;
+                            watch.check(is_its || self.dead.contains(&watch.id));
+                            !is_its
                         });
                         Gc::new(object)
                     }
@@ -322,208 +349,11 @@ impl World {
             let links: Vec<usize> = gc.links.borrow().iter().map(|link| link.tag.id).collect();
             assert_eq!(links, self.links[*id]);
         }
-        assert_eq!(cyclegc::tracked_count(), self.links.len() - self.dead.len());
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    #[test]
-    fn nothing_live_is_freed_and_everything_dead_is(ops in prop::collection::vec(op(), 1..150)) {
-        cyclegc::disable();
-        cyclegc::collect();
-        let mut world = World::default();
-        for op in ops {
-            world.run(op);
+        for watch in &self.watches {
+            watch.check(self.dead.contains(&watch.id));
         }
-        world.stack.clear();
-        world.roots.clear();
-        world.count_deaths();
-        cyclegc::collect();
-        world.collected(true);
-        prop_assert_eq!(cyclegc::tracked_count(), 0);
-        prop_assert_eq!(world.freed.borrow().len(), world.links.len());
-    }
-}
-
-/// An object whose finalizer does as told.
-#[derive(Trace)]
-struct Actor {
-    tag: Tag,
-    links: RefCell<Vec<Gc<Actor>>>,
-    weaks: RefCell<Vec<Weak<Actor>>>,
-    act: Act,
-    #[trace(skip)]
-    stage: Rc<Stage>,
-}
-
-#[derive(Clone, Copy, Debug, Trace)]
-enum Act {
-    Nothing,
-    /// Resurrect what the links refer to.
-    Resurrect,
-    /// Break all cycles through this object.
-    Cut,
-    /// Make new objects that refer to what the links refer to.
-    Breed,
-    /// Link a target of a link back to another.
-    Tie,
-    /// Make weak references, some with callbacks, and use the old ones.
-    Watch,
-    Panic,
-}
-
-#[derive(Default)]
-struct Stage {
-    saved: RefCell<Vec<Gc<Actor>>>,
-    watched: RefCell<Vec<Weak<Actor>>>,
-    freed: Rc<RefCell<BTreeSet<usize>>>,
-    made: Cell<usize>,
-}
-
-fn actor(stage: &Rc<Stage>, act: Act) -> Gc<Actor> {
-    let id = stage.made.replace(stage.made.get() + 1);
-    Gc::new(Actor {
-        tag: Tag {
-            id,
-            freed: stage.freed.clone(),
-        },
-        links: RefCell::default(),
-        weaks: RefCell::default(),
-        act,
-        stage: stage.clone(),
-    })
-}
-
-impl Finalize for Actor {
-    fn finalize(&self) {
-        let links = self.links.borrow().clone();
-        // Everything is still intact.
-        let freed = self.stage.freed.borrow();
-        assert!(links.iter().all(|link| !freed.contains(&link.tag.id)));
-        drop(freed);
-        match self.act {
-            Act::Nothing => {}
-            Act::Resurrect => self.stage.saved.borrow_mut().extend(links),
-            Act::Cut => drop(self.links.take()),
-            Act::Breed => {
-                for link in links {
-                    let child = actor(&self.stage, Act::Nothing);
-                    child.links.borrow_mut().push(child.clone());
-                    child.links.borrow_mut().push(link);
-                }
-            }
-            Act::Tie => {
-                for pair in links.windows(2) {
-                    pair[0].links.borrow_mut().push(pair[1].clone());
-                }
-            }
-            Act::Watch => {
-                for weak in self.weaks.borrow().iter() {
-                    drop(weak.upgrade());
-                }
-                for link in links {
-                    self.stage.watched.borrow_mut().push(Gc::downgrade(&link));
-                    let saved = Rc::downgrade(&self.stage);
-                    let weak = Weak::with_callback(&link, move || {
-                        for weak in saved.upgrade().iter().flat_map(|s| s.watched.take()) {
-                            drop(weak.upgrade());
-                        }
-                    });
-                    self.weaks.borrow_mut().push(weak);
-                }
-            }
-            Act::Panic => panic!("told to"),
-        }
-    }
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    prop_oneof![
-        4 => Just(Act::Nothing),
-        2 => Just(Act::Resurrect),
-        2 => Just(Act::Cut),
-        1 => Just(Act::Breed),
-        1 => Just(Act::Tie),
-        2 => Just(Act::Watch),
-        1 => Just(Act::Panic),
-    ]
-}
-
-fn keep_expected_panics_quiet() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        let print = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if info.payload_as_str() != Some("told to") {
-                print(info);
-            }
-        }));
-    });
-}
-
-/// All that can be reached by walking the real handles is alive.
-fn walk(from: &[Gc<Actor>], freed: &RefCell<BTreeSet<usize>>) {
-    let mut seen = BTreeSet::new();
-    let mut waiting = from.to_vec();
-    while let Some(gc) = waiting.pop() {
-        assert!(
-            !freed.borrow().contains(&gc.tag.id),
-            "something live was freed"
-        );
-        if seen.insert(gc.tag.id) {
-            waiting.extend(gc.links.borrow().iter().cloned());
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    #[test]
-    fn finalizers_may_do_anything(
-        acts in prop::collection::vec(act(), 1..12),
-        links in prop::collection::vec((0..12_usize, 0..12_usize), 0..40),
-        weaks in prop::collection::vec((0..12_usize, 0..12_usize, any::<bool>()), 0..12),
-        kept in prop::collection::vec(any::<bool>(), 12),
-        generations in prop::collection::vec(0..3_usize, 0..6),
-    ) {
-        keep_expected_panics_quiet();
-        cyclegc::set_threshold(3, 2, 2);
-        let stage = Rc::new(Stage::default());
-        {
-            let mut actors: Vec<Gc<Actor>> = acts.iter().map(|act| actor(&stage, *act)).collect();
-            let n = actors.len();
-            for (a, b) in links {
-                actors[a % n].links.borrow_mut().push(actors[b % n].clone());
-            }
-            for (a, b, callback) in weaks {
-                let weak = if callback {
-                    Weak::with_callback(&actors[b % n], || ())
-                } else {
-                    Gc::downgrade(&actors[b % n])
-                };
-                actors[a % n].weaks.borrow_mut().push(weak);
-            }
-            let mut kept = kept.into_iter();
-            actors.retain(|_| kept.next().unwrap_or(false));
-            for generation in generations {
-                cyclegc::collect_generation(Generation::ALL[generation]);
-                walk(&actors, &stage.freed);
-                walk(&stage.saved.borrow(), &stage.freed);
-                let any: Vec<AnyGc> = cyclegc::objects(None);
-                prop_assert!(any.iter().all(|any| any.ref_count() >= 1));
-            }
-        }
-        // Nothing is held any more: after some rounds all must be gone.
-        for _ in 0..8 {
-            drop(stage.saved.take());
-            cyclegc::collect();
-        }
-        drop(stage.watched.take());
-        cyclegc::collect();
-        prop_assert_eq!(stage.freed.borrow().len(), stage.made.get());
-        prop_assert_eq!(cyclegc::tracked_count(), 0);
+        // A weak reference with a callback is an object, too.
+        let live = self.links.len() - self.dead.len();
+        assert_eq!(cyclegc::tracked_count(), live + self.watches.len());
     }
 }

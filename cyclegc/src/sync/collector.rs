@@ -1,0 +1,172 @@
+//! What the collector keeps between collections, and how its two halves are joined.
+//!
+//! ```text
+//!  shards --take--> lists by generation --> guess --> proof --> garbage
+//!                        ^                    |         |
+//!                        +---- alive ---------+---------+
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. Each entry of a list has a hold. A list entry is given up only when its object's value
+//!    is gone, or when the object was struck out (`CountWord::pin`) by an old collection that
+//!    then found it alive.
+
+use std::any::Any;
+
+use crate::generation::{Counts, Epochs, Generation, PERMANENT};
+use crate::module::GenerationStats;
+use crate::sync::any::AnyGc;
+use crate::sync::domain::domain;
+use crate::sync::guess::{Candidate, Guess, Guessed};
+use crate::sync::header::Object;
+use crate::sync::proof::{Sentence, Verdict, prove};
+use crate::sync::suspects::{keep_living, release_hold};
+
+/// See the module.
+pub(crate) struct Collector {
+    /// Suspects by generation; the last are the frozen ones.
+    pub(crate) lists: [Vec<Object>; 4],
+    pub(crate) epochs: Epochs,
+    pub(crate) counts: Counts,
+    pub(crate) stats: [GenerationStats; 3],
+    guess: Guess,
+    /// Some objects may have a birth that is yet to come.
+    is_renumbered: bool,
+}
+
+/// What is left to do when no lock is held, since it runs code of a user.
+#[derive(Default)]
+pub(crate) struct Aftermath {
+    /// Objects whose last handle went while the collector kept their value.
+    pub(crate) orphans: Vec<Object>,
+    /// What `trace` threw, with the type's name.
+    pub(crate) panics: Vec<(&'static str, Box<dyn Any + Send>)>,
+    /// For the `garbage`.
+    pub(crate) saved: Vec<AnyGc>,
+    pub(crate) candidate_count: usize,
+}
+
+impl Collector {
+    pub(crate) const fn new() -> Self {
+        Collector {
+            lists: [const { Vec::new() }; 4],
+            epochs: Epochs::new(),
+            counts: Counts::new(),
+            stats: [GenerationStats::ZERO; 3],
+            guess: Guess::new(),
+            is_renumbered: false,
+        }
+    }
+
+    /// Sorts what threads listed by generation.
+    pub(crate) fn take_shards(&mut self) {
+        let mut taken = Vec::new();
+        domain().shards.take(&mut taken);
+        for object in taken {
+            // SAFETY: suspects are tracked, and an entry has a hold.
+            let birth = unsafe { object.tracked() }.birth();
+            self.lists[self.epochs.generation(birth)].push(object);
+        }
+    }
+
+    /// Finds the garbage of a generation and the younger ones, guess and proof.
+    pub(crate) fn find(
+        &mut self,
+        generation: Generation,
+        sentence: Sentence,
+        aftermath: &mut Aftermath,
+    ) -> Verdict {
+        let census = &domain().census;
+        self.counts.start(generation);
+        census.reset_young();
+        if self.epochs.must_renumber() {
+            // Objects keep their birth: all look young until they are looked at.
+            self.epochs.renumber();
+            self.is_renumbered = true;
+        }
+        self.take_shards();
+        let oldest_birth = self.epochs.oldest_birth(generation);
+        // Objects born from here on are not promoted by this collection.
+        let survivor_birth = self.epochs.promote(generation);
+        census.set_epoch(self.epochs.now());
+
+        // What a frozen object refers to looks alive, and may be dead when that thaws.
+        // Nor are they entered: who makes objects faster than we look must not be chased.
+        let births = if self.is_renumbered {
+            oldest_birth..=u32::MAX
+        } else {
+            oldest_birth..=survivor_birth
+        };
+
+        let strike_out = generation == Generation::Old && census.frozen() == 0;
+        let lists = &mut self.lists[..=generation.index()];
+        let suspects = lists.iter_mut().flat_map(std::mem::take);
+        let Guessed { garbage, alive } = self.guess.run(suspects, births, strike_out, aftermath);
+        aftermath.candidate_count = garbage.len() + alive.len();
+        let next = next_list(generation);
+        for candidate in alive {
+            // SAFETY: a candidate is tracked and has a hold.
+            let tracked = unsafe { candidate.object.tracked() };
+            if tracked.birth() > survivor_birth {
+                // Born while we looked, or before epochs were renumbered.
+                tracked.set_birth(survivor_birth);
+            }
+            if candidate.struck_out || !candidate.is_listed {
+                // SAFETY: the hold is given up.
+                unsafe { release_hold(candidate.object) };
+            } else {
+                self.relist(candidate.object, next);
+            }
+        }
+        let mut verdict = prove(garbage, sentence, aftermath);
+        self.acquit(std::mem::take(&mut verdict.alive), generation);
+        self.counts.survived(generation, live_count());
+        verdict
+    }
+
+    /// Lets go of what looked like garbage and was not, or is not known to be.
+    pub(crate) fn acquit(&mut self, candidates: Vec<Candidate>, generation: Generation) {
+        for candidate in candidates {
+            let object = candidate.object;
+            // SAFETY: a candidate has a hold.
+            let head = unsafe { object.head() };
+            // If it was struck out, it is a suspect again: by us, or by a thread that
+            // listed it meanwhile.
+            let stays = candidate.is_listed && (!candidate.struck_out || head.count.take_back());
+            if stays {
+                self.relist(object, next_list(generation));
+            } else {
+                // SAFETY: the hold is given up.
+                unsafe { release_hold(object) };
+            }
+        }
+    }
+
+    fn relist(&mut self, object: Object, list: usize) {
+        // SAFETY: the entry's hold.
+        if unsafe { keep_living(object) } {
+            self.lists[list].push(object);
+        }
+    }
+
+    /// Moves the suspects of some generations to another.
+    pub(crate) fn move_suspects(&mut self, from: std::ops::Range<usize>, to: usize) {
+        for list in from {
+            let moved = std::mem::take(&mut self.lists[list]);
+            self.lists[to].extend(moved);
+        }
+    }
+}
+
+fn next_list(generation: Generation) -> usize {
+    (generation.index() + 1).min(Generation::Old.index())
+}
+
+/// Tracked objects that are not frozen, about.
+pub(crate) fn live_count() -> usize {
+    let census = &domain().census;
+    census.alive().saturating_sub(census.frozen())
+}
+
+const _: () = assert!(PERMANENT == 3);

@@ -1,0 +1,253 @@
+//! What collections find, keep, count and tell; finalizers.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+use cyclegc::sync::{self, AnyGc, Gc, Weak};
+use cyclegc::{DebugFlags, Finalize, Generation, Phase, Trace};
+
+use crate::support::{Node, alone, ring};
+
+#[test]
+fn live_objects_stay_and_dead_ones_go() {
+    let alone = alone();
+    let alive = Arc::default();
+    let live = ring(&alive, 10);
+    drop(ring(&alive, 5));
+    assert_eq!(sync::collect().collected, 5);
+    assert_eq!(sync::collect().collected, 0);
+    assert_eq!((alive.load(SeqCst), alone.tracked_count()), (10, 10));
+    drop(live);
+    assert_eq!(sync::collect().collected, 10);
+    assert_eq!((alive.load(SeqCst), alone.tracked_count()), (0, 0));
+}
+
+#[test]
+fn a_ring_that_was_struck_out_alive_is_found_when_it_dies() {
+    let _alone = alone();
+    let alive = Arc::default();
+    // Seen with one handle each by an old collection, shared afterwards, then dead.
+    let (a, b) = (Node::new(&alive), Node::new(&alive));
+    drop((a.clone(), b.clone()));
+    assert_eq!(sync::collect().collected, 0);
+    assert_eq!(sync::suspect_count(), 0);
+    a.link(&b);
+    b.link(&a);
+    drop((a, b));
+    assert_eq!(sync::collect().collected, 2);
+}
+
+#[test]
+fn survivors_are_promoted_and_left_alone_by_younger_collections() {
+    let _alone = alone();
+    let alive = Arc::default();
+    let ring = ring(&alive, 3);
+    sync::collect_generation(Generation::Young);
+    sync::collect_generation(Generation::Middle);
+    drop(ring);
+    assert_eq!(sync::collect_generation(Generation::Middle).collected, 0);
+    assert_eq!(sync::collect().collected, 3);
+}
+
+#[test]
+fn collections_happen_by_themselves() {
+    let alone = alone();
+    sync::enable();
+    let alive = Arc::default();
+    for _ in 0..20_000 {
+        drop(ring(&alive, 2));
+    }
+    assert!(alone.tracked_count() < 2000, "{}", alone.tracked_count());
+    sync::collect();
+    assert_eq!(alone.tracked_count(), 0);
+}
+
+#[test]
+fn a_background_thread_collects_for_the_others() {
+    let alone = alone();
+    sync::enable();
+    let collector = sync::Collector::spawn().unwrap();
+    assert!(sync::Collector::spawn().is_err());
+    let alive = Arc::default();
+    let this = std::thread::current().id();
+    let here = Arc::new(AtomicUsize::new(0));
+    let seen = here.clone();
+    let id = sync::add_callback(move |_, _| {
+        seen.fetch_add(usize::from(std::thread::current().id() == this), SeqCst);
+    });
+    let mut made = 0;
+    while sync::stats()
+        .iter()
+        .map(|stats| stats.collected)
+        .sum::<usize>()
+        == 0
+        || made < 5000
+    {
+        drop(ring(&alive, 2));
+        made += 1;
+    }
+    drop(collector);
+    assert_eq!(here.load(SeqCst), 0);
+    assert!(sync::remove_callback(id));
+    sync::collect();
+    assert_eq!(alone.tracked_count(), 0);
+    drop(sync::Collector::spawn().unwrap());
+}
+
+#[test]
+fn frozen_objects_are_left_alone_until_they_thaw() {
+    let _alone = alone();
+    let alive = Arc::default();
+    let frozen = ring(&alive, 4);
+    sync::freeze();
+    let outside = Node::new(&alive);
+    outside.link(&outside);
+    drop((frozen, outside));
+    assert_eq!(sync::collect().collected, 1);
+    sync::unfreeze();
+    assert_eq!(sync::collect().collected, 4);
+}
+
+#[test]
+fn callbacks_hear_of_each_collection() {
+    let _alone = alone();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let told = heard.clone();
+    let id = sync::add_callback(move |phase, info| {
+        told.lock().unwrap().push((phase, info.generation));
+        // A collection inside does nothing.
+        assert_eq!(sync::collect().candidates, 0);
+    });
+    sync::collect_generation(Generation::Young);
+    assert!(sync::remove_callback(id) && !sync::remove_callback(id));
+    let young = Generation::Young;
+    let expected = [(Phase::Start, young), (Phase::Stop, young)];
+    assert_eq!(*heard.lock().unwrap(), expected);
+}
+
+#[test]
+fn garbage_can_be_saved() {
+    let _alone = alone();
+    let alive = Arc::default();
+    sync::set_debug(DebugFlags::SAVEALL);
+    drop(ring(&alive, 3));
+    assert_eq!(sync::collect().collected, 3);
+    assert_eq!((sync::garbage().len(), alive.load(SeqCst)), (3, 3));
+    sync::set_debug(DebugFlags::empty());
+    drop(sync::take_garbage());
+    assert_eq!(sync::collect().collected, 3);
+    assert_eq!(alive.load(SeqCst), 0);
+}
+
+type Shelf = Arc<Mutex<Vec<Gc<Phoenix>>>>;
+
+/// Puts itself on a shelf when it is finalized.
+#[derive(Trace)]
+struct Phoenix {
+    me: Mutex<Option<Gc<Phoenix>>>,
+    #[trace(skip)]
+    shelf: Option<Shelf>,
+    #[trace(skip)]
+    finalized: Arc<AtomicUsize>,
+}
+
+impl Finalize for Phoenix {
+    fn finalize(&self) {
+        self.finalized.fetch_add(1, SeqCst);
+        if let Some(shelf) = &self.shelf {
+            let me = self.me.lock().unwrap().clone();
+            shelf.lock().unwrap().extend(me);
+        }
+    }
+}
+
+fn phoenix(shelf: Option<&Shelf>, finalized: &Arc<AtomicUsize>) -> Gc<Phoenix> {
+    let phoenix = Gc::new(Phoenix {
+        me: Mutex::default(),
+        shelf: shelf.cloned(),
+        finalized: finalized.clone(),
+    });
+    *phoenix.me.lock().unwrap() = Some(phoenix.clone());
+    phoenix
+}
+
+#[test]
+fn a_finalizer_runs_once_and_may_resurrect() {
+    let _alone = alone();
+    let (shelf, finalized) = (Shelf::default(), Arc::default());
+    drop(phoenix(None, &finalized));
+    drop(phoenix(Some(&shelf), &finalized));
+    assert_eq!(sync::collect().collected, 1);
+    assert_eq!(
+        (finalized.load(SeqCst), shelf.lock().unwrap().len()),
+        (2, 1)
+    );
+    assert!(Gc::is_finalized(&shelf.lock().unwrap()[0]));
+    shelf.lock().unwrap().clear();
+    assert_eq!(sync::collect().collected, 1);
+    assert_eq!(finalized.load(SeqCst), 2);
+}
+
+#[test]
+fn a_finalizer_may_wait_for_a_thread_that_collects() {
+    #[derive(Trace)]
+    struct Waits(Mutex<Option<AnyGc>>);
+    impl Finalize for Waits {
+        fn finalize(&self) {
+            std::thread::spawn(sync::collect).join().unwrap();
+        }
+    }
+
+    let _alone = alone();
+    let waits = Gc::new(Waits(Mutex::default()));
+    *waits.0.lock().unwrap() = Some((&waits).into());
+    drop(waits);
+    assert_eq!(sync::collect().collected, 1);
+}
+
+#[test]
+fn weak_handles_see_a_resurrected_object_only_if_made_later() {
+    let _alone = alone();
+    let (shelf, finalized) = (Shelf::default(), Arc::default());
+    let phoenix = phoenix(Some(&shelf), &finalized);
+    let before = Gc::downgrade(&phoenix);
+    drop(phoenix);
+    assert_eq!(sync::collect().collected, 0);
+    assert!(before.upgrade().is_none());
+    let after: Weak<Phoenix> = Gc::downgrade(&shelf.lock().unwrap()[0]);
+    assert!(after.upgrade().is_some());
+    shelf.lock().unwrap().clear();
+    // The phoenix; the weak handle's cell is alive.
+    assert_eq!(sync::collect().collected, 1);
+    assert!(after.upgrade().is_none());
+}
+
+#[test]
+fn a_last_drop_runs_the_finalizer_while_weak_handles_work() {
+    #[derive(Trace)]
+    struct Looks(#[trace(skip)] Arc<Mutex<Option<Weak<Looks>>>>);
+    impl Finalize for Looks {
+        fn finalize(&self) {
+            let weak = self.0.lock().unwrap();
+            assert!(weak.as_ref().unwrap().upgrade().is_some());
+        }
+    }
+
+    let _alone = alone();
+    let place = Arc::default();
+    let looks = Gc::new(Looks(Arc::clone(&place)));
+    *place.lock().unwrap() = Some(Gc::downgrade(&looks));
+    drop(looks);
+    assert!(place.lock().unwrap().as_ref().unwrap().upgrade().is_none());
+}
+
+#[test]
+fn the_memory_of_dead_suspects_is_given_back_without_a_collection() {
+    let _alone = alone();
+    for _ in 0..100_000 {
+        let node = Gc::new(Mutex::new(None::<AnyGc>));
+        drop(node.clone());
+    }
+    // Entries beyond that would be memory that nobody uses.
+    assert!(sync::suspect_count() < 2000, "{}", sync::suspect_count());
+}

@@ -1,0 +1,13 @@
+//! `cyclegc::sync`: what one thread can see of it, many threads at once, and misuse.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod collecting;
+mod handles;
+mod hard_cases;
+mod model;
+mod no_recursion;
+mod panics;
+mod pointers;
+mod stress;
+mod support;

@@ -1,0 +1,94 @@
+//! `AtomicGc`: threads that read, replace and exchange.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use cyclegc::Trace;
+use cyclegc::sync::{self, AtomicGc, Gc};
+
+use crate::support::{Life, alone, join};
+
+#[derive(Trace)]
+struct Link {
+    #[trace(skip)]
+    life: Life,
+    next: AtomicGc<Link>,
+}
+
+fn link(alive: &Arc<AtomicUsize>, next: Option<Gc<Link>>) -> Gc<Link> {
+    Gc::new(Link {
+        life: Life::new(alive),
+        next: AtomicGc::new(next),
+    })
+}
+
+#[test]
+fn a_cycle_through_a_pointer_is_collected() {
+    let alone = alone();
+    let alive = Arc::default();
+    let a = link(&alive, None);
+    let b = link(&alive, Some(a.clone()));
+    a.next.store(b);
+    assert_eq!(sync::collect().collected, 0);
+    assert!(Gc::ptr_eq(&a.next.load().unwrap().next.load().unwrap(), &a));
+    drop(a);
+    assert_eq!(sync::collect().collected, 2);
+    assert_eq!((alive.load(SeqCst), alone.tracked_count()), (0, 0));
+}
+
+#[test]
+fn a_chain_is_built_and_taken_apart_by_threads() {
+    let alone = alone();
+    let alive: Arc<AtomicUsize> = Arc::default();
+    let head = AtomicGc::new(None);
+    let rounds = if cfg!(debug_assertions) { 300 } else { 3000 };
+    std::thread::scope(|scope| {
+        let run = || {
+            scope.spawn(|| {
+                for round in 0..rounds {
+                    // Push, as a stack without a lock does.
+                    let node = link(&alive, None);
+                    loop {
+                        let first = head.load();
+                        node.next.store(first.clone());
+                        if head.compare_exchange(first.as_ref(), node.clone()).is_ok() {
+                            break;
+                        }
+                    }
+                    // And pop.
+                    while let Some(first) = head.load() {
+                        first.life.touch();
+                        let next = first.next.load();
+                        if head.compare_exchange(Some(&first), next).is_ok() {
+                            // Garbage that refers to itself.
+                            first.next.store(first.clone());
+                            break;
+                        }
+                    }
+                    if round % 64 == 0 {
+                        sync::collect();
+                    }
+                }
+            })
+        };
+        join(vec![run(), run(), run()]);
+    });
+    head.store(None);
+    sync::collect();
+    sync::collect();
+    assert_eq!((alive.load(SeqCst), alone.tracked_count()), (0, 0));
+}
+
+#[test]
+fn what_is_displaced_is_dropped_at_the_next_collection_at_the_latest() {
+    let _alone = alone();
+    let alive = Arc::default();
+    let place = AtomicGc::new(link(&alive, None));
+    drop(place.swap(None));
+    sync::collect();
+    assert_eq!(alive.load(SeqCst), 0);
+    let one = link(&alive, None);
+    assert!(place.compare_exchange(Some(&one), None).is_err());
+    assert!(place.compare_exchange(None, one.clone()).unwrap().is_none());
+    assert!(Gc::ptr_eq(&place.into_inner().unwrap(), &one));
+}

@@ -1,0 +1,196 @@
+//! The pools of each class, behind a lock each: blocks out to the threads' caches, and back.
+//!
+//! ```text
+//!  used: pools with blocks out and blocks here ──▶ take: a few, picked by chance
+//!  empty: all here; the first few keep their memory ◀── put: the last one out
+//!  the region's next pool, which was never used
+//! ```
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::chance::Chance;
+use super::dump;
+use super::map;
+use super::region::{Pool, Region, Slot, state};
+use crate::config::ARENA_SIZE;
+use crate::size_class::SizeClass;
+use crate::sync::{Mutex, MutexGuard, lock};
+
+/// What a class's lock guards.
+#[derive(Debug)]
+pub(crate) struct Pools {
+    used: Option<&'static Pool>,
+    empty: Option<&'static Pool>,
+    empty_count: usize,
+    region: Option<&'static Region>,
+    /// Pools of the region that were made, or passed over.
+    made: usize,
+}
+
+static POOLS: [Mutex<Pools>; SizeClass::COUNT] = [const {
+    Mutex::new(Pools {
+        used: None,
+        empty: None,
+        empty_count: 0,
+        region: None,
+        made: 0,
+    })
+}; SizeClass::COUNT];
+
+/// All locks, held.
+pub(crate) type AllHeld = [MutexGuard<'static, Pools>; SizeClass::COUNT];
+
+/// Takes every lock, for a fork.
+pub(crate) fn lock_all() -> AllHeld {
+    core::array::from_fn(|index| lock(&POOLS[index]))
+}
+
+fn of(class: SizeClass) -> MutexGuard<'static, Pools> {
+    // SAFETY: a class's number is below COUNT.
+    lock(unsafe { POOLS.get_unchecked(class.index()) })
+}
+
+/// Up to `most` blocks, each given to `each`; none if memory has run out.
+pub(crate) fn take(class: SizeClass, most: usize, chance: &mut Chance, mut each: impl FnMut(Slot)) {
+    let mut pools = of(class);
+    let mut left = most;
+    while left > 0 {
+        let Some(pool) = pools.with_room(class, left == most) else {
+            return;
+        };
+        while left > 0
+            && let Some(slot) = pool.take(class, chance)
+        {
+            // ORDERING: Relaxed, here and below; a block's state is its holder's to write,
+            // and blocks are passed on under the lock.
+            let at_hand = match slot.state.load(Relaxed) {
+                state::FRESH => state::AT_HAND_FRESH,
+                state::POOLED => state::AT_HAND,
+                _ => {
+                    drop(pools);
+                    dump::in_use_twice(slot.block, class);
+                }
+            };
+            slot.state.store(at_hand, Relaxed);
+            each(slot);
+            left -= 1;
+        }
+        if pool.free() == 0 {
+            pools.unlist(pool);
+        }
+    }
+}
+
+/// Takes blocks of one class back.
+pub(crate) fn put(class: SizeClass, slots: impl Iterator<Item = Slot>) {
+    let mut pools = of(class);
+    for slot in slots {
+        let Some(region) = map::region_at(slot.block.addr()) else {
+            continue;
+        };
+        let (pool, index) = region.place_of(slot.block);
+        let is_free = matches!(
+            slot.state.load(Relaxed),
+            state::AT_HAND | state::AT_HAND_FRESH
+        );
+        if !is_free || !pool.put(index) {
+            drop(pools);
+            dump::in_use_twice(slot.block, class);
+        }
+        if slot.state.load(Relaxed) == state::AT_HAND {
+            slot.state.store(state::POOLED, Relaxed);
+        } else {
+            slot.state.store(state::FRESH, Relaxed);
+        }
+        if pool.is_empty() {
+            pools.put_empty(pool, class);
+        } else if !pool.is_listed.get() {
+            pools.list(pool);
+        }
+    }
+}
+
+impl Pools {
+    /// A pool with a block. A new region is made only where nothing was had yet.
+    fn with_room(&mut self, class: SizeClass, may_grow: bool) -> Option<&'static Pool> {
+        if let Some(pool) = self.used {
+            return Some(pool);
+        }
+        if !may_grow {
+            return None;
+        }
+        let pool = match self.take_empty() {
+            Some(pool) => pool,
+            None => self.make_pool(class)?,
+        };
+        self.list(pool);
+        Some(pool)
+    }
+
+    fn make_pool(&mut self, class: SizeClass) -> Option<&'static Pool> {
+        loop {
+            let region = match self.region {
+                Some(region) if self.made < region.pools() => region,
+                _ => {
+                    let region = Region::reserve(class)?;
+                    self.region = Some(region);
+                    self.made = 0;
+                    region
+                }
+            };
+            let before = self.made;
+            if let Some(pool) = region.make_pool(before) {
+                self.made += 1;
+                return Some(pool);
+            }
+            let is_first = before << class.pool_size().trailing_zeros() & (ARENA_SIZE - 1) == 0;
+            if is_first {
+                // The group could not be opened: memory has run out, for now.
+                return None;
+            }
+            // All of it is guard.
+            self.made += 1;
+        }
+    }
+
+    fn list(&mut self, pool: &'static Pool) {
+        pool.is_listed.set(true);
+        pool.prev.set(None);
+        pool.next.set(self.used);
+        if let Some(next) = self.used {
+            next.prev.set(Some(pool));
+        }
+        self.used = Some(pool);
+    }
+
+    fn unlist(&mut self, pool: &'static Pool) {
+        pool.is_listed.set(false);
+        match pool.prev.get() {
+            Some(prev) => prev.next.set(pool.next.get()),
+            None => self.used = pool.next.get(),
+        }
+        if let Some(next) = pool.next.get() {
+            next.prev.set(pool.prev.get());
+        }
+    }
+
+    /// An empty pool waits to be used again. Those beyond 64 KiB lose their memory.
+    fn put_empty(&mut self, pool: &'static Pool, class: SizeClass) {
+        if pool.is_listed.get() {
+            self.unlist(pool);
+        }
+        if self.empty_count * class.pool_size() >= ARENA_SIZE / 4 {
+            pool.discard(class);
+        }
+        self.empty_count += 1;
+        pool.next.set(self.empty);
+        self.empty = Some(pool);
+    }
+
+    fn take_empty(&mut self) -> Option<&'static Pool> {
+        let pool = self.empty?;
+        self.empty = pool.next.get();
+        self.empty_count -= 1;
+        Some(pool)
+    }
+}

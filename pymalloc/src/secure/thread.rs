@@ -1,0 +1,179 @@
+//! The calling thread's caches, which lie in memory of their own between guard pages.
+//!
+//! A thread's exit is learned from a pthread key: then all its blocks go back to the pools.
+//! What it allocates later, and a thread for which there is no memory, share one record
+//! behind a lock.
+
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use std::sync::OnceLock;
+
+use super::cache::Cache;
+use super::chance::Chance;
+use crate::os;
+use crate::size_class::SizeClass;
+use crate::sync::{Mutex, MutexGuard, lock};
+
+/// What a thread has. Zeros are a thread that has nothing.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    caches: [Cache; SizeClass::COUNT],
+    pub(crate) chance: Chance,
+    next_idle: *mut Thread,
+}
+
+impl Thread {
+    /// The blocks of a class.
+    #[inline(always)]
+    pub(crate) fn cache(&mut self, class: SizeClass) -> (&mut Cache, &mut Chance) {
+        // SAFETY: a class's number is below COUNT.
+        let cache = unsafe { self.caches.get_unchecked_mut(class.index()) };
+        (cache, &mut self.chance)
+    }
+
+    /// A record of zeros, in memory of its own; null if there is none.
+    fn map() -> *mut Self {
+        let page = os::page_size();
+        let size = size_of::<Self>().next_multiple_of(page);
+        let Some(reserved) = os::reserve(size + 2 * page) else {
+            return null_mut();
+        };
+        let start = reserved.as_ptr().wrapping_add(page);
+        // SAFETY: the reservation just made.
+        if unsafe { os::allow(start, size) } {
+            return start.cast();
+        }
+        // SAFETY: known to nobody.
+        unsafe { os::unmap(reserved, size + 2 * page) };
+        null_mut()
+    }
+
+    fn flush(&mut self) {
+        for class in SizeClass::all() {
+            self.cache(class).0.flush(class);
+        }
+    }
+}
+
+/// A pointer to a record, of which the lock around it makes one thread's.
+#[derive(Debug)]
+pub(crate) struct Record(*mut Thread);
+
+// SAFETY: reached by whoever has the lock.
+unsafe impl Send for Record {}
+
+/// Records of threads that have exited.
+static IDLE: Mutex<Record> = Mutex::new(Record(null_mut()));
+/// The record of those that have none.
+static GUESTS: Mutex<Record> = Mutex::new(Record(null_mut()));
+
+thread_local! {
+    static CURRENT: Cell<*mut Thread> = const { Cell::new(null_mut()) };
+    static IS_GUEST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls `f` with the caches of the calling thread; `None` if there is no memory for any.
+#[inline(always)]
+pub(crate) fn with_thread<R>(f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+    let current = CURRENT.get();
+    // SAFETY: null, or this thread's record. `f` calls nothing that comes back here: what
+    // it calls allocates from the system alone.
+    match unsafe { current.as_mut() } {
+        Some(thread) => Some(f(thread)),
+        None => with_new_thread(f),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn with_new_thread<R>(f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+    if !IS_GUEST.replace(true) {
+        let thread = enlist();
+        if !thread.is_null() {
+            CURRENT.set(thread);
+            // SAFETY: the thread's own from now on.
+            return Some(f(unsafe { &mut *thread }));
+        }
+    }
+    let mut guests = lock(&GUESTS);
+    if guests.0.is_null() {
+        guests.0 = Thread::map();
+    }
+    // SAFETY: null, or a record that only the lock's holder touches.
+    let thread = unsafe { guests.0.as_mut() }?;
+    let result = f(thread);
+    // Nothing waits there for another guest.
+    thread.flush();
+    Some(result)
+}
+
+/// A record for the thread, that is told of its exit; null if that cannot be.
+fn enlist() -> *mut Thread {
+    let Some(key) = exit_key() else {
+        return null_mut();
+    };
+    let mut idle = lock(&IDLE);
+    let found = idle.0;
+    let thread = if found.is_null() {
+        drop(idle);
+        Thread::map()
+    } else {
+        // SAFETY: an idle record, touched under the lock.
+        idle.0 = unsafe { (*found).next_idle };
+        drop(idle);
+        found
+    };
+    if thread.is_null() {
+        return thread;
+    }
+    // SAFETY: the record is nobody else's.
+    unsafe { (*thread).chance = Chance::new() };
+    // SAFETY: the key is never deleted.
+    if unsafe { libc::pthread_setspecific(key, thread.cast()) } != 0 {
+        retire(thread);
+        return null_mut();
+    }
+    thread
+}
+
+fn retire(thread: *mut Thread) {
+    let mut idle = lock(&IDLE);
+    // SAFETY: the record is the caller's, who gives it up.
+    unsafe { (*thread).next_idle = idle.0 };
+    idle.0 = thread;
+}
+
+fn exit_key() -> Option<libc::pthread_key_t> {
+    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
+    *KEY.get_or_init(|| {
+        let mut key = 0;
+        // SAFETY: the key's destructor takes what `enlist` stores.
+        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(exits)) };
+        (made == 0).then_some(key)
+    })
+}
+
+unsafe extern "C" fn exits(thread: *mut c_void) {
+    CURRENT.set(null_mut());
+    let thread: *mut Thread = thread.cast();
+    // SAFETY: `enlist` stored this thread's own record, which is nobody else's.
+    unsafe { (*thread).flush() };
+    retire(thread);
+}
+
+/// The locks, held.
+pub(crate) type AllHeld = [MutexGuard<'static, Record>; 2];
+
+/// Takes the locks, for a fork.
+pub(crate) fn lock_all() -> AllHeld {
+    [lock(&GUESTS), lock(&IDLE)]
+}
+
+/// In the child of a fork: its blocks must not be the parent's.
+pub(crate) fn reseed() {
+    // SAFETY: null, or this thread's record.
+    if let Some(thread) = unsafe { CURRENT.get().as_mut() } {
+        thread.chance = Chance::new();
+    }
+}

@@ -1,0 +1,19 @@
+//! An ordinary program under the secure mode.
+
+#[path = "modes/program.rs"]
+mod program;
+
+use pymalloc::PyMallocSecure;
+
+#[global_allocator]
+static GLOBAL: PyMallocSecure = PyMallocSecure;
+
+#[test]
+fn threads_pass_blocks_and_die() {
+    program::threads_that_pass_blocks_and_die();
+}
+
+#[test]
+fn forks_while_threads_allocate() {
+    program::forks_while_threads_allocate();
+}

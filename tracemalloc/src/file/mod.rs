@@ -1,0 +1,178 @@
+//! A snapshot as a file: written in the program, read on any machine.
+//!
+//! ```text
+//!  89 T M A L 0D 0A 1A   version u16
+//!  chunk: tag, 4 letters │ length u32 │ payload │ CRC-32 of the three
+//!
+//!  META  what the numbers mean          MODS  modules           THRD  names of threads
+//!  STKS  stacks, some thousands a chunk, before the traces that refer to them
+//!  TRCE  traces, some thousands a chunk
+//!  TIME  the timeline                   HEAP  classes and arenas
+//!  NAME  FRAM  SYMB  names, frames and tracebacks, if the symbols were resolved
+//!  DONE  nothing is missing
+//! ```
+//!
+//! Fixed numbers are little-endian, others LEB128; addresses and times are differences to the one
+//! before. A reader passes over chunks it does not know. Nothing is written twice and nothing
+//! refers forward, so of a file that was cut, all before the cut can be read
+//! ([`Snapshot::recover`]).
+
+mod bytes;
+mod chunk;
+mod read;
+mod write;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use crate::snapshot::Snapshot;
+
+/// The file's first bytes: no text, and spoilt by whatever changes line ends.
+const MAGIC: [u8; 8] = *b"\x89TMAL\r\n\x1a";
+/// The version this code writes, and the newest it reads.
+const VERSION: u16 = 1;
+
+/// Why a file could not be loaded.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// It could not be read.
+    Io(io::Error),
+    /// It is no snapshot.
+    Foreign,
+    /// It is a snapshot of a later version of this crate.
+    Newer {
+        /// The version that the file names.
+        version: u16,
+    },
+    /// It ends too early: its writer was killed, or the disk was full.
+    Truncated {
+        /// Where it ends, in bytes from its start.
+        offset: u64,
+    },
+    /// Some of it is not what was written.
+    Damaged {
+        /// Where the part starts that is damaged, in bytes from the file's start.
+        offset: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "cannot be read: {error}"),
+            Self::Foreign => f.write_str(
+                "is not a snapshot; snapshots are written by `Snapshot::dump` \
+                 (Python's, which are pickles, cannot be read)",
+            ),
+            Self::Newer { version } => write!(
+                f,
+                "was written by a later version (format {version}, this is {VERSION}); \
+                 update this program"
+            ),
+            Self::Truncated { offset } => write!(
+                f,
+                "ends at byte {offset}, in the middle of a snapshot: its writer was stopped, or \
+                 the disk was full; what comes before can be used (`Snapshot::recover`)"
+            ),
+            Self::Damaged { offset, what } => write!(
+                f,
+                "is damaged at byte {offset}: {what}; copy it again, or use what comes before \
+                 (`Snapshot::recover`)"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for LoadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Snapshot {
+    /// Writes the snapshot into a file, names included if they were resolved.
+    ///
+    /// About ten bytes a block in exact mode.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the file.
+    ///
+    /// (CPython: `Snapshot.dump`, which writes a pickle.)
+    pub fn dump(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let mut file = BufWriter::with_capacity(1 << 16, File::create(path)?);
+        self.write_to(&mut file)?;
+        file.flush()
+    }
+
+    /// Writes what [`dump`](Self::dump) writes, to anything.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    pub fn write_to(&self, writer: impl Write) -> io::Result<()> {
+        write::write(self, writer)
+    }
+
+    /// Loads a whole and undamaged file.
+    ///
+    /// # Errors
+    ///
+    /// Where there is any doubt about the file; no content of a file is a reason to panic.
+    ///
+    /// (CPython: `Snapshot.load`, which unpickles and so runs what code is in the file.)
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        Self::read_from(BufReader::with_capacity(1 << 16, File::open(path)?))
+    }
+
+    /// Loads what [`load`](Self::load) loads, from anything.
+    ///
+    /// # Errors
+    ///
+    /// As `load`.
+    ///
+    /// ```
+    /// use tracemalloc::{LoadError, Snapshot};
+    ///
+    /// let error = Snapshot::read_from(&b"not a snapshot"[..]).unwrap_err();
+    /// assert!(matches!(error, LoadError::Foreign));
+    /// ```
+    pub fn read_from(reader: impl Read) -> Result<Self, LoadError> {
+        match Self::recover_from(reader)? {
+            (snapshot, None) => Ok(snapshot),
+            (_, Some(damage)) => Err(damage),
+        }
+    }
+
+    /// Loads what there is of a file that was cut or damaged, and says what is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// If nothing of it can be used.
+    pub fn recover(path: impl AsRef<Path>) -> Result<(Self, Option<LoadError>), LoadError> {
+        Self::recover_from(BufReader::with_capacity(1 << 16, File::open(path)?))
+    }
+
+    /// Does the same from anything.
+    ///
+    /// # Errors
+    ///
+    /// If nothing of it can be used.
+    pub fn recover_from(reader: impl Read) -> Result<(Self, Option<LoadError>), LoadError> {
+        read::read(reader)
+    }
+}

@@ -1,0 +1,61 @@
+//! Python's `tracemalloc` for Rust programs: who allocated what.
+//!
+//! ```
+//! # use std::alloc::System;
+//! use tracemalloc::{KeyType, Traced};
+//!
+//! // Or `pymalloc::PyMalloc`, which needs no wrapper.
+//! #[global_allocator]
+//! static GLOBAL: Traced<System> = Traced(System);
+//!
+//! tracemalloc::start(25)?;
+//! let before = tracemalloc::take_snapshot()?;
+//! let kept: Vec<String> = (0..1000).map(|n| format!("number {n}")).collect();
+//! let after = tracemalloc::take_snapshot()?;
+//! for change in after.compare_to(&before, KeyType::Lineno, false).iter().take(10) {
+//!     println!("{change}");
+//! }
+//! # drop(kept);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The ways through the house
+//!
+//! ```text
+//!  allocator ─▶ record/ ─▶ RawSnapshot ─▶ snapshot/  statistics, compare_to, filter_traces
+//!   a block      its stack   addresses        │ ▲
+//!                                             ▼ │ names, when first asked
+//!                              file/ ◀─ dump  │ symbols/
+//!                              load  ─▶       ▼
+//!                                         export/  pprof, flame graph, DHAT, speedscope, HTML
+//! ```
+//!
+//! Recording never looks up a name, and a snapshot never looks at the program's memory: between
+//! them is [`RawSnapshot`], plain numbers that a file can hold. What CPython calls a thing is said
+//! at each; where it differs, that is said as well.
+
+#[cfg(feature = "export")]
+mod export;
+mod file;
+#[cfg(feature = "pymalloc")]
+mod heap;
+mod record;
+pub mod snapshot;
+pub mod symbols;
+mod timeline;
+
+#[cfg(feature = "export")]
+pub use export::{Format, UnknownFormat};
+pub use file::LoadError;
+pub use record::{
+    BadConfig, Config, Mode, NotTracing, PeakError, StartError, Traced, Unwinder, clear_traces,
+    get_address_traceback, get_object_traceback, get_traceback_limit, get_traced_memory,
+    get_tracemalloc_memory, is_tracing, reset_peak, start, start_with, stop, take_peak_snapshot,
+    take_snapshot, track, untraced, untrack,
+};
+pub use snapshot::{
+    DomainFilter, Filter, Frame, FunctionFilter, Growth, KeyType, RawSnapshot, Size, Snapshot,
+    StandardError, Statistic, StatisticDiff, TooFewSnapshots, Trace, TraceFilter, Traceback,
+    Traces, Trend, trends,
+};
+pub use timeline::Timeline;

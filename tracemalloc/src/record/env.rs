@@ -1,0 +1,39 @@
+//! `PYMALLOC_TRACE`, read when the program is loaded: tracing from the first block on.
+//!
+//! Before `main`, and before the program has threads: so it is exact from the start. The
+//! allocator's own constructor, which registers its handlers for forks, comes before.
+
+use super::settings::Config;
+use super::start_with;
+
+const NAME: &str = "PYMALLOC_TRACE";
+
+#[used]
+// SAFETY: the loader calls what it finds there; the function needs nothing that a constructor
+// does not have.
+#[unsafe(link_section = ".init_array.00102")]
+static AT_START: extern "C" fn() = {
+    extern "C" fn at_start() {
+        if let Some(value) = std::env::var_os(NAME) {
+            begin(&value.to_string_lossy());
+        }
+    }
+    at_start
+};
+
+fn begin(value: &str) {
+    if matches!(value, "" | "0") {
+        return;
+    }
+    match value.parse::<Config>() {
+        Ok(config) => {
+            if let Err(error) = start_with(config) {
+                eprintln!("tracemalloc: {NAME}={value}: {error}; not tracing");
+            }
+        }
+        Err(error) => {
+            let value = value.escape_debug();
+            eprintln!("tracemalloc: {NAME}={value} is {error}; not tracing");
+        }
+    }
+}

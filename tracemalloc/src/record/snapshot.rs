@@ -1,0 +1,155 @@
+//! All that is recorded, copied out while other threads go on.
+
+use std::time::SystemTime;
+
+use super::hooks::{BEGAN, Entry, LIVE, STACKS};
+use super::live::Block;
+use super::settings::SETTINGS;
+use super::stacks::StackId;
+use super::{counters, modules, peak, pymalloc, roll, thread};
+use crate::snapshot::{RawSnapshot, RawTrace, Weight};
+
+/// Stacks by number, given places in a list as they are met.
+struct Places {
+    stacks: Vec<Box<[usize]>>,
+    /// The place plus one of each number, 0 if it was not met.
+    of: Vec<u32>,
+}
+
+impl Places {
+    fn new() -> Self {
+        Self {
+            stacks: Vec::new(),
+            of: vec![0; STACKS.end()],
+        }
+    }
+
+    fn place(&mut self, id: StackId) -> u32 {
+        let index = id as usize;
+        if index >= self.of.len() {
+            // A stack that is newer than the list.
+            self.of.resize(index + 1024, 0);
+        }
+        if self.of[index] == 0 {
+            self.stacks.push(STACKS.frames(id).into());
+            self.of[index] = self.stacks.len() as u32;
+        }
+        self.of[index] - 1
+    }
+}
+
+/// Every block that is recorded now.
+pub(super) fn now() -> RawSnapshot {
+    // First, so that it does not show the snapshot itself.
+    let heap = heap();
+    let mut places = Places::new();
+    let mut traces = Vec::with_capacity(LIVE.count() + 1024);
+    pymalloc::each(|block, entry| {
+        if let Some(Entry {
+            stack,
+            size,
+            thread,
+        }) = Entry::unpack(entry)
+        {
+            traces.push(RawTrace {
+                domain: 0,
+                address: block.addr(),
+                size,
+                weight: Weight::exact(size),
+                stack: places.place(stack),
+                thread,
+                when_ns: 0,
+            });
+        }
+    });
+    // What the list allocates while a part of the table is locked must not look there.
+    thread::inside(|_| {
+        LIVE.each(|block| traces.push(trace_of(block, &mut places)));
+    });
+    RawSnapshot {
+        heap,
+        ..around(traces, places)
+    }
+}
+
+#[cfg(feature = "pymalloc")]
+fn heap() -> Option<crate::snapshot::HeapMap> {
+    crate::heap::map(super::get_tracemalloc_memory())
+}
+
+#[cfg(not(feature = "pymalloc"))]
+fn heap() -> Option<crate::snapshot::HeapMap> {
+    None
+}
+
+fn trace_of(block: Block, places: &mut Places) -> RawTrace {
+    let weight = if block.chance < 1.0 {
+        Weight::sampled(block.size, block.chance)
+    } else {
+        Weight::exact(block.size)
+    };
+    RawTrace {
+        domain: block.domain,
+        address: block.address,
+        size: block.size,
+        weight,
+        stack: places.place(block.stack),
+        thread: block.thread,
+        when_ns: block.when_ns,
+    }
+}
+
+/// What each stack had at the peak: one trace for all of its blocks.
+pub(super) fn at_peak() -> RawSnapshot {
+    let mut places = Places::new();
+    let mut traces = Vec::new();
+    peak::each(|stack, blocks, bytes| {
+        traces.push(RawTrace {
+            domain: 0,
+            address: 0,
+            size: usize::try_from(bytes / blocks.max(1)).unwrap_or(0),
+            weight: Weight {
+                count: blocks as f64,
+                bytes: bytes as f64,
+            },
+            stack: places.place(stack),
+            thread: 0,
+            when_ns: 0,
+        });
+    });
+    around(traces, places)
+}
+
+/// The trace of one block alone.
+pub(super) fn of_block(trace: RawTrace, stack: StackId) -> RawSnapshot {
+    let mut places = Places::new();
+    let stack = places.place(stack);
+    around(vec![RawTrace { stack, ..trace }], places)
+}
+
+fn around(traces: Vec<RawTrace>, places: Places) -> RawSnapshot {
+    let modules = modules::loaded();
+    #[cfg(feature = "framehop")]
+    if SETTINGS.by_tables() {
+        super::unwind::refresh(&modules);
+    }
+    let mut threads: Vec<u64> = traces.iter().map(|trace| trace.thread).collect();
+    threads.sort_unstable();
+    threads.dedup();
+    let elapsed = BEGAN.get().map(std::time::Instant::elapsed);
+    let (current_bytes, peak_bytes) = counters::get();
+    RawSnapshot {
+        traces,
+        stacks: places.stacks,
+        modules: modules.into_iter().map(|loaded| loaded.module).collect(),
+        threads: roll::names(threads),
+        traceback_limit: SETTINGS.nframe(),
+        sampling: SETTINGS.sampling(),
+        time: SystemTime::now(),
+        elapsed_ns: elapsed.map_or(0, |time| time.as_nanos() as u64),
+        current_bytes,
+        peak_bytes,
+        pid: std::process::id(),
+        ..RawSnapshot::default()
+    }
+}

@@ -1,0 +1,367 @@
+//! The distinct stacks, each kept once: a number stands for a stack.
+//!
+//! ```text
+//!  return addresses ──hash──▶ level 0, full ─▶ level 1, full ─▶ level 2, newest
+//!                                  │ found                          │ not found: a new record
+//!                                  ▼                                ▼
+//!                   records  ┌──────────────┬──────────────┬──────────────┬─────────
+//!                            │ head, frames │ head, frames │ head, frames │ ...
+//!                            └──────────────┴──────────────┴──────────────┴─────────
+//!                            id: the number of the record's first word
+//! ```
+//! Nothing is moved or removed, so that readers need no lock. A level that is half full is closed
+//! by one of twice its size behind it.
+//!
+//! # Invariants
+//! 1. A record is complete before its id is in a level, and its frames are never written again.
+//! 2. Ids are not 0, and lie below `2^31`.
+//! 3. Two threads that meet a new stack at the same moment may give it two ids, where a level is
+//!    closed between them: whoever adds up by stack adds up by its frames.
+//!
+//! # Orderings
+//! A slot is filled with Release and read with Acquire: who finds the id finds the record.
+
+use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+
+use super::memory;
+
+/// The number of a stack; never 0.
+pub(super) type StackId = u32;
+
+/// Address space for records, at most: what is written of it is memory.
+const MOST_BYTES: usize = 8 << 30;
+const LEAST_BYTES: usize = 1 << 20;
+
+const FIRST_LEVEL: usize = 1 << 12;
+const LEVELS: usize = 18;
+
+/// The first words of a record; the frames follow.
+#[repr(C)]
+pub(super) struct Record {
+    hash: u32,
+    len: u32,
+    /// Live blocks and bytes of this stack, where peaks are recorded.
+    pub(super) live: Sum,
+    /// The same at the last peak.
+    pub(super) at_peak: Sum,
+}
+
+/// How many blocks, and how many bytes.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct Sum {
+    pub(super) blocks: AtomicI64,
+    pub(super) bytes: AtomicI64,
+}
+
+const HEAD_WORDS: usize = size_of::<Record>() / 8;
+
+/// All stacks.
+#[derive(Debug)]
+pub(super) struct Stacks {
+    words: AtomicPtr<AtomicU64>,
+    capacity: AtomicUsize,
+    used: AtomicUsize,
+    levels: [Level; LEVELS],
+    newest: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Level {
+    slots: AtomicPtr<AtomicU32>,
+    filled: AtomicUsize,
+}
+
+impl Stacks {
+    /// None yet.
+    pub(super) const fn new() -> Self {
+        Self {
+            words: AtomicPtr::new(null_mut()),
+            capacity: AtomicUsize::new(0),
+            used: AtomicUsize::new(1),
+            levels: [const {
+                Level {
+                    slots: AtomicPtr::new(null_mut()),
+                    filled: AtomicUsize::new(0),
+                }
+            }; LEVELS],
+            newest: AtomicUsize::new(0),
+        }
+    }
+
+    /// Makes room, once, before the first stack; false if there is none to be had. Not for two
+    /// threads at once.
+    pub(super) fn prepare(&self) -> bool {
+        if !self.words.load(Acquire).is_null() {
+            return true;
+        }
+        let Some((start, bytes)) = memory::map_up_to(MOST_BYTES, LEAST_BYTES) else {
+            return false;
+        };
+        self.capacity.store(bytes / 8, Relaxed);
+        self.words.store(start.as_ptr().cast(), Release);
+        self.open(0)
+    }
+
+    /// The number of a stack, given its [`hash`]; `None` if there is no room for a new one.
+    pub(super) fn intern(&self, frames: &[usize], hash: u64) -> Option<StackId> {
+        let newest = self.newest.load(Acquire);
+        for level in 0..newest {
+            if let Found::Id(id) = self.look_up(level, frames, hash) {
+                return Some(id);
+            }
+        }
+        let id = match self.look_up(newest, frames, hash) {
+            Found::Id(id) => return Some(id),
+            Found::Slot(slot, at) => {
+                let id = self.add(frames, hash)?;
+                self.put(newest, slot, at, id)
+            }
+            Found::Full => self.add(frames, hash)?,
+        };
+        if self.levels[newest].filled.load(Relaxed) > size_of_level(newest) / 2 {
+            self.open(newest + 1);
+        }
+        Some(id)
+    }
+
+    /// Puts an id in a slot that was empty, or the next that is.
+    fn put(&self, level: usize, slot: &AtomicU32, at: usize, id: StackId) -> StackId {
+        if slot.compare_exchange(0, id, AcqRel, Relaxed).is_ok() {
+            self.levels[level].filled.fetch_add(1, Relaxed);
+            return id;
+        }
+        let slots = self.levels[level].slots.load(Acquire);
+        for step in 1..size_of_level(level) {
+            let index = (at + step) & (size_of_level(level) - 1);
+            // SAFETY: an open level has that many slots.
+            let slot = unsafe { &*slots.wrapping_add(index) };
+            if slot.compare_exchange(0, id, AcqRel, Relaxed).is_ok() {
+                self.levels[level].filled.fetch_add(1, Relaxed);
+                break;
+            }
+        }
+        id
+    }
+
+    fn look_up(&self, level: usize, frames: &[usize], hash: u64) -> Found<'_> {
+        let slots = self.levels[level].slots.load(Acquire);
+        if slots.is_null() {
+            return Found::Full;
+        }
+        let mask = size_of_level(level) - 1;
+        for step in 0..=mask {
+            let index = (hash as usize).wrapping_add(step) & mask;
+            // SAFETY: an open level has that many slots.
+            let slot = unsafe { &*slots.wrapping_add(index) };
+            let id = slot.load(Acquire);
+            if id == 0 {
+                return Found::Slot(slot, index);
+            }
+            let record = self.record(id);
+            if record.hash == high_half(hash) && self.frames_of(id, record) == frames {
+                return Found::Id(id);
+            }
+        }
+        Found::Full
+    }
+
+    fn add(&self, frames: &[usize], hash: u64) -> Option<StackId> {
+        let size = HEAD_WORDS + frames.len();
+        let id = self.used.fetch_add(size, Relaxed);
+        if id + size > self.capacity.load(Relaxed).min(1 << 31) {
+            self.used.fetch_sub(size, Relaxed);
+            return None;
+        }
+        memory::add_used(size * 8);
+        let words = self.words.load(Relaxed);
+        // SAFETY: the words from `id` on are this record's alone.
+        let start = unsafe { words.add(id) };
+        let record = Record {
+            hash: high_half(hash),
+            len: frames.len() as u32,
+            live: Sum::default(),
+            at_peak: Sum::default(),
+        };
+        // SAFETY: as above.
+        unsafe { start.cast::<Record>().write(record) };
+        // SAFETY: as above.
+        let to = unsafe { start.add(HEAD_WORDS) };
+        // SAFETY: as above; both are that long.
+        unsafe {
+            to.cast::<usize>()
+                .copy_from_nonoverlapping(frames.as_ptr(), frames.len())
+        };
+        Some(id as StackId)
+    }
+
+    fn open(&self, level: usize) -> bool {
+        let Some(new) = self.levels.get(level) else {
+            return false;
+        };
+        if new.slots.load(Acquire).is_null() {
+            let bytes = size_of_level(level) * size_of::<u32>();
+            let Some(start) = memory::map(bytes) else {
+                return false;
+            };
+            let slots: NonNull<AtomicU32> = start.cast();
+            let won = new
+                .slots
+                .compare_exchange(null_mut(), slots.as_ptr(), AcqRel, Relaxed);
+            if won.is_err() {
+                // SAFETY: mapped above, known to nobody.
+                unsafe { memory::unmap(start, bytes) };
+            } else {
+                memory::add_used(bytes);
+            }
+        }
+        self.newest.fetch_max(level, AcqRel);
+        true
+    }
+
+    /// The head of a record.
+    pub(super) fn record(&self, id: StackId) -> &Record {
+        let start = self.words.load(Relaxed).wrapping_add(id as usize);
+        // SAFETY: an id is a complete record's (invariant 1).
+        unsafe { &*start.cast::<Record>() }
+    }
+
+    fn frames_of(&self, id: StackId, record: &Record) -> &[usize] {
+        let start = self.words.load(Relaxed);
+        let start = start.wrapping_add(id as usize + HEAD_WORDS);
+        // SAFETY: the frames follow the head: that many, never written again.
+        unsafe { std::slice::from_raw_parts(start.cast(), record.len as usize) }
+    }
+
+    /// The return addresses of a stack, the most recent call's first.
+    pub(super) fn frames(&self, id: StackId) -> &[usize] {
+        self.frames_of(id, self.record(id))
+    }
+
+    /// Calls `f` with every stack that is in a level.
+    pub(super) fn each(&self, mut f: impl FnMut(StackId, &Record)) {
+        for (index, level) in self.levels.iter().enumerate() {
+            let slots = level.slots.load(Acquire);
+            if slots.is_null() {
+                return;
+            }
+            for slot in 0..size_of_level(index) {
+                // SAFETY: an open level has that many slots.
+                let id = unsafe { &*slots.wrapping_add(slot) }.load(Acquire);
+                if id != 0 {
+                    f(id, self.record(id));
+                }
+            }
+        }
+    }
+
+    /// No id is as large as this.
+    pub(super) fn end(&self) -> usize {
+        self.used.load(Acquire)
+    }
+}
+
+enum Found<'a> {
+    Id(StackId),
+    /// An empty slot, and its number.
+    Slot(&'a AtomicU32, usize),
+    Full,
+}
+
+const fn size_of_level(level: usize) -> usize {
+    FIRST_LEVEL << level
+}
+
+const fn high_half(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// A hash of 64 bits: return addresses two at a time, each pair in a chain of its own.
+#[inline]
+pub(super) fn hash(frames: &[usize]) -> u64 {
+    const K: [u64; 3] = [
+        0x9e37_79b9_7f4a_7c15,
+        0xd1b5_4a32_d192_ed03,
+        0x8cb9_2ba7_2f3d_8dd7,
+    ];
+    let (mut one, mut two) = (K[0], K[1] ^ frames.len() as u64);
+    let pairs = frames.chunks_exact(2);
+    let last = pairs.remainder().first().copied().unwrap_or_default();
+    for pair in pairs {
+        one = fold(one ^ pair[0] as u64, K[1]);
+        two = fold(two ^ pair[1] as u64, K[2]);
+    }
+    fold(fold(one ^ last as u64, K[2]) ^ two, K[0])
+}
+
+/// Both halves of a product, one upon the other.
+#[inline(always)]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intern(stacks: &Stacks, frames: &[usize]) -> StackId {
+        stacks.intern(frames, hash(frames)).expect("there is room")
+    }
+
+    #[test]
+    fn a_stack_has_one_number_and_keeps_it_through_all_levels() {
+        static STACKS: Stacks = Stacks::new();
+        assert!(STACKS.prepare());
+        let stack = |n: usize| (0..n % 30).map(|depth| n * 31 + depth).collect::<Vec<_>>();
+        let ids: Vec<_> = (0..20_000).map(|n| intern(&STACKS, &stack(n))).collect();
+        for (n, id) in ids.iter().enumerate() {
+            assert_eq!(intern(&STACKS, &stack(n)), *id);
+            assert_eq!(STACKS.frames(*id), stack(n));
+        }
+        assert!(STACKS.newest.load(Relaxed) >= 2);
+        // Stacks of no frames are all the same.
+        let distinct = ids.len() - ids.iter().filter(|&&id| id == ids[0]).count() + 1;
+        let mut count = 0;
+        STACKS.each(|_, _| count += 1);
+        assert_eq!(count, distinct);
+    }
+
+    #[test]
+    fn threads_that_meet_a_stack_together_get_a_number_each_can_use() {
+        static STACKS: Stacks = Stacks::new();
+        assert!(STACKS.prepare());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for n in 0..10_000_usize {
+                        let frames = [n, n + 1, n + 2];
+                        let id = intern(&STACKS, &frames);
+                        assert_eq!(STACKS.frames(id), frames);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn the_hash_sees_order_length_and_every_frame() {
+        let all: [&[usize]; 8] = [
+            &[],
+            &[0],
+            &[0, 0],
+            &[1, 2],
+            &[2, 1],
+            &[1, 2, 0],
+            &[1, 2, 0, 0],
+            &[1, 2, 3],
+        ];
+        for (i, one) in all.iter().enumerate() {
+            for two in &all[i + 1..] {
+                assert_ne!(hash(one), hash(two), "{one:?} {two:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! What Python's tracemalloc does, on `PyMalloc`.
+
+use std::hint::black_box;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use pymalloc::PyMalloc;
+use tracemalloc::{Config, KeyType, Mode, NotTracing, PeakError, Snapshot, StartError, Unwinder};
+
+#[global_allocator]
+static GLOBAL: PyMalloc = PyMalloc;
+
+/// A process traces as a whole: one test at a time.
+struct Tracing(#[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
+
+impl Tracing {
+    fn off() -> Self {
+        static ONE: Mutex<()> = Mutex::new(());
+        Self(ONE.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn start(config: Config) -> Self {
+        let tracing = Self::off();
+        tracemalloc::start_with(config).unwrap();
+        tracing
+    }
+
+    fn exact(nframe: u16) -> Self {
+        Self::start(Config {
+            nframe,
+            ..Config::default()
+        })
+    }
+}
+
+impl Drop for Tracing {
+    fn drop(&mut self) {
+        tracemalloc::stop();
+    }
+}
+
+#[inline(never)]
+fn allocate_here(size: usize) -> Vec<u8> {
+    black_box(Vec::with_capacity(black_box(size)))
+}
+
+/// Live bytes of blocks whose traceback names this function.
+fn bytes_of(snapshot: &Snapshot, function: &str) -> f64 {
+    let of = |trace: &tracemalloc::Trace<'_>| {
+        let traceback = trace.traceback();
+        traceback
+            .iter()
+            .any(|frame| frame.function().contains(function))
+    };
+    let all = snapshot.traces();
+    all.iter()
+        .filter(of)
+        .map(|trace| trace.weight().bytes)
+        .sum()
+}
+
+#[test]
+fn a_snapshot_names_the_function_and_line_that_allocated() {
+    for unwinder in [Unwinder::Auto, Unwinder::Tables] {
+        for size in [10, 1_000_000] {
+            let _tracing = Tracing::start(Config {
+                unwinder,
+                ..Config::default()
+            });
+            let kept = allocate_here(size);
+            let snapshot = tracemalloc::take_snapshot().unwrap();
+            assert_eq!(bytes_of(&snapshot, "allocate_here"), size as f64);
+            let traceback = tracemalloc::get_object_traceback(&kept.as_slice()[..0]);
+            let traceback = traceback.or_else(|| {
+                // The vector has no elements, but a block.
+                tracemalloc::get_address_traceback(kept.as_ptr().addr())
+            });
+            let traceback = traceback.unwrap();
+            let last = &traceback[traceback.len() - 1];
+            assert!(last.function().contains("allocate_here"), "{last:?}");
+            assert!(last.filename().ends_with("tests/record.rs"), "{last:?}");
+            let names = |name| {
+                traceback
+                    .iter()
+                    .any(|frame| frame.function().contains(name))
+            };
+            assert!(names("a_snapshot_names"), "{traceback:?}");
+        }
+    }
+}
+
+#[test]
+fn one_frame_is_the_line_that_asked() {
+    let _tracing = Tracing::exact(1);
+    assert_eq!(tracemalloc::get_traceback_limit(), 1);
+    let kept = allocate_here(4000);
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    let largest = &snapshot.statistics(KeyType::Lineno, false)[0];
+    assert_eq!((largest.size, largest.count), (4000, 1));
+    assert_eq!(largest.traceback.len(), 1);
+    assert!(largest.traceback[0].function().contains("allocate_here"));
+    drop(kept);
+}
+
+#[test]
+fn current_and_peak_are_what_was_asked_for() {
+    let _tracing = Tracing::exact(5);
+    let (before, _) = tracemalloc::get_traced_memory();
+    let one = allocate_here(1001);
+    let two = allocate_here(500_000);
+    drop(two);
+    let (current, peak) = tracemalloc::get_traced_memory();
+    assert_eq!(current - before, 1001);
+    assert!(peak - before >= 501_001, "{peak}");
+    tracemalloc::reset_peak();
+    assert_eq!(tracemalloc::get_traced_memory().1 - before, 1001);
+    let three = allocate_here(10);
+    let (current, peak) = tracemalloc::get_traced_memory();
+    assert_eq!((current - before, peak - before), (1011, 1011));
+    drop((one, three));
+    tracemalloc::clear_traces();
+    assert!(tracemalloc::get_traced_memory().0 < 1000);
+    assert!(tracemalloc::get_tracemalloc_memory() > 0);
+}
+
+#[test]
+fn what_is_off_says_so() {
+    let _tracing = Tracing::off();
+    tracemalloc::stop();
+    assert!(!tracemalloc::is_tracing());
+    assert_eq!(tracemalloc::take_snapshot().err(), Some(NotTracing));
+    assert_eq!(tracemalloc::track(1, 16, 16), Err(NotTracing));
+    assert_eq!(tracemalloc::start(0), Err(StartError::NoFrames));
+    tracemalloc::start(3).unwrap();
+    let kept = allocate_here(77);
+    // A second start changes nothing, as in CPython.
+    tracemalloc::start(9).unwrap();
+    assert_eq!(tracemalloc::get_traceback_limit(), 3);
+    assert!(tracemalloc::get_address_traceback(kept.as_ptr().addr()).is_some());
+    assert_eq!(
+        tracemalloc::take_peak_snapshot().err(),
+        Some(PeakError::NotKept)
+    );
+    tracemalloc::stop();
+    assert!(tracemalloc::get_address_traceback(kept.as_ptr().addr()).is_none());
+    assert_eq!(tracemalloc::get_traced_memory(), (0, 0));
+}
+
+#[test]
+fn tracked_memory_has_a_domain_and_an_end() {
+    let _tracing = Tracing::exact(10);
+    tracemalloc::track(7, 0x1000, 300).unwrap();
+    tracemalloc::track(7, 0x1000, 500).unwrap();
+    tracemalloc::track(8, 0x1000, 11).unwrap();
+    let in_domain = |domain| {
+        let snapshot = tracemalloc::take_snapshot().unwrap();
+        let all = snapshot.traces();
+        let sizes = all.iter().filter(|trace| trace.domain() == domain);
+        sizes.map(|trace| trace.size()).collect::<Vec<_>>()
+    };
+    assert_eq!(in_domain(7), [500]);
+    tracemalloc::untrack(7, 0x1000);
+    tracemalloc::untrack(9, 0x1000);
+    assert!(in_domain(7).is_empty());
+    assert_eq!(in_domain(8), [11]);
+}
+
+#[test]
+fn threads_have_names_even_when_they_are_gone() {
+    let _tracing = Tracing::exact(10);
+    let named = thread::Builder::new().name("allocator-9".into());
+    let kept = named
+        .spawn(|| allocate_here(123_456))
+        .unwrap()
+        .join()
+        .unwrap();
+    let small = thread::spawn(|| {
+        let all: Vec<_> = (0..100).map(|_| allocate_here(555)).collect();
+        all
+    });
+    let small = small.join().unwrap();
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    let by_thread = snapshot.statistics(KeyType::Thread, false);
+    let has = |size| {
+        by_thread
+            .iter()
+            .any(|stat| stat.size >= size && stat.size < size + 4000)
+    };
+    assert!(has(123_456), "{by_thread:?}");
+    assert!(has(55_500), "{by_thread:?}");
+    let text = format!("{by_thread:?}");
+    assert!(text.contains("allocator-9"), "{text}");
+    drop((kept, small));
+}
+
+#[test]
+fn the_peak_is_kept_by_stack() {
+    let _tracing = Tracing::start(Config {
+        peak: true,
+        ..Config::default()
+    });
+    let small: Vec<_> = (0..100).map(|_| allocate_here(100)).collect();
+    let large = allocate_large();
+    drop(large);
+    let now = tracemalloc::take_snapshot().unwrap();
+    assert_eq!(bytes_of(&now, "allocate_large"), 0.0);
+    let peak = tracemalloc::take_peak_snapshot().unwrap();
+    // The outer vector included.
+    assert_eq!(bytes_of(&peak, "allocate_large"), 3_000_720.0);
+    assert_eq!(bytes_of(&peak, "allocate_here"), 10_000.0);
+    drop(small);
+}
+
+#[inline(never)]
+fn allocate_large() -> Vec<Vec<u8>> {
+    black_box(
+        (0..30)
+            .map(|_| black_box(Vec::with_capacity(100_000)))
+            .collect(),
+    )
+}
+
+#[test]
+fn a_snapshot_records_nothing_of_its_own() {
+    let _tracing = Tracing::exact(25);
+    let kept: Vec<_> = (0..1000).map(|_| allocate_here(64)).collect();
+    let before = tracemalloc::get_traced_memory().0;
+    let snapshots: Vec<_> = (0..3)
+        .map(|_| tracemalloc::take_snapshot().unwrap())
+        .collect();
+    // The three handles, and no more.
+    assert!(tracemalloc::get_traced_memory().0 - before < 4000);
+    drop((snapshots, kept));
+}
+
+#[test]
+fn samples_add_up_to_what_there_is() {
+    let _tracing = Tracing::start(Config {
+        mode: Mode::Sampled { period_bytes: 4096 },
+        seed: Some(7),
+        ..Config::default()
+    });
+    let kept: Vec<_> = (0..200_000).map(|_| allocate_here(100)).collect();
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    assert_eq!(snapshot.sampling(), Some(4096));
+    let bytes = bytes_of(&snapshot, "allocate_here");
+    // 4,900 samples: one standard error is 1.4 %.
+    assert!((bytes / 20e6 - 1.0).abs() < 0.07, "{bytes}");
+    drop(kept);
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    assert_eq!(bytes_of(&snapshot, "allocate_here"), 0.0);
+}
+
+#[test]
+fn threads_at_once_lose_nothing() {
+    let _tracing = Tracing::exact(10);
+    let before = tracemalloc::get_traced_memory().0;
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut kept = Vec::new();
+                for n in 0..20_000_usize {
+                    kept.push(allocate_here(n % 700));
+                    if n % 3 != 0 {
+                        kept.swap_remove(n * 7 % kept.len());
+                    }
+                }
+            });
+        }
+        for _ in 0..5 {
+            tracemalloc::take_snapshot().unwrap();
+        }
+    });
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    assert_eq!(bytes_of(&snapshot, "allocate_here"), 0.0);
+    assert!(tracemalloc::get_traced_memory().0 - before < 10_000);
+}

@@ -1,0 +1,294 @@
+//! The recorder inside an allocator, wherever that is called from: no deadlock, no recursion.
+
+use std::cell::RefCell;
+use std::ffi::{CString, c_void};
+use std::hint::black_box;
+use std::panic;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pymalloc::PyMalloc;
+use tracemalloc::{Config, Mode, Unwinder};
+
+#[global_allocator]
+static GLOBAL: PyMalloc = PyMalloc;
+
+/// A process traces as a whole: one test at a time.
+struct Tracing(#[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
+
+impl Tracing {
+    fn start(mode: Mode, unwinder: Unwinder) -> Self {
+        static ONE: Mutex<()> = Mutex::new(());
+        let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        tracemalloc::start_with(Config {
+            mode,
+            unwinder,
+            peak: true,
+            ..Config::default()
+        })
+        .unwrap();
+        Self(guard)
+    }
+}
+
+impl Drop for Tracing {
+    fn drop(&mut self) {
+        tracemalloc::stop();
+        pymalloc::verify_heap().unwrap();
+    }
+}
+
+const EACH: [(Mode, Unwinder); 4] = [
+    (Mode::Exact, Unwinder::FramePointers),
+    (Mode::Exact, Unwinder::Tables),
+    (Mode::Sampled { period_bytes: 1000 }, Unwinder::Auto),
+    (
+        Mode::Sampled {
+            period_bytes: 100_000,
+        },
+        Unwinder::Tables,
+    ),
+];
+
+/// Blocks of all tiers, in and out.
+fn churn(rounds: usize) {
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    for n in 0..rounds {
+        let size = [10, 100, 700, 9000, 40_000, 90_000][n % 6];
+        kept.push(black_box(Vec::with_capacity(size + n % 50)));
+        if kept.len() > 40 {
+            let mut old = kept.swap_remove(n * 7 % 40);
+            old.reserve_exact(old.capacity() + 100);
+        }
+    }
+}
+
+#[test]
+fn a_child_of_a_fork_records_on() {
+    for (mode, unwinder) in EACH {
+        let _tracing = Tracing::start(mode, unwinder);
+        let stop = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while stop.load(Relaxed) == 0 {
+                        churn(100);
+                    }
+                });
+            }
+            for _ in 0..15 {
+                // SAFETY: the child allocates, which the handlers for forks allow, and leaves.
+                let child = unsafe { libc::fork() };
+                assert!(child >= 0);
+                if child == 0 {
+                    churn(300);
+                    let kept = black_box(vec![1_u8; 3_000_000]);
+                    let right = tracemalloc::take_snapshot().is_ok()
+                        && tracemalloc::get_traced_memory().0 >= 2_000_000;
+                    drop(kept);
+                    // SAFETY: leaves at once.
+                    unsafe { libc::_exit(i32::from(!right)) };
+                }
+                let mut status = 0;
+                // SAFETY: waits for the child above.
+                assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+                assert_eq!(status, 0);
+            }
+            stop.store(1, Relaxed);
+        });
+    }
+}
+
+/// Frees, and allocates, when its thread is almost gone.
+struct Late(Vec<Box<[u8; 50]>>);
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.0.clear();
+        churn(50);
+    }
+}
+
+thread_local! {
+    static LATE: RefCell<Option<Late>> = const { RefCell::new(None) };
+}
+
+extern "C" fn even_later(round: *mut c_void) {
+    churn(50);
+    let key = LATER.load(Relaxed) as libc::pthread_key_t;
+    let round = round.addr();
+    if round < 3 {
+        let next = std::ptr::without_provenance::<c_void>(round + 1);
+        // SAFETY: the key was made by the test.
+        unsafe { libc::pthread_setspecific(key, next) };
+    }
+}
+
+static LATER: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn destructors_of_thread_locals_are_recorded() {
+    let mut key = 0;
+    // SAFETY: the destructor takes numbers.
+    let made = unsafe { libc::pthread_key_create(&raw mut key, Some(even_later)) };
+    assert_eq!(made, 0);
+    LATER.store(key as usize, Relaxed);
+    for (mode, unwinder) in EACH {
+        let _tracing = Tracing::start(mode, unwinder);
+        let before = tracemalloc::get_traced_memory().0;
+        for _ in 0..20 {
+            let late = move || {
+                LATE.set(Some(Late((0..500).map(|_| Box::new([0; 50])).collect())));
+                let first = std::ptr::without_provenance::<c_void>(1);
+                // SAFETY: the key was made above.
+                unsafe { libc::pthread_setspecific(key, first) };
+            };
+            thread::spawn(late).join().unwrap();
+        }
+        let left = tracemalloc::get_traced_memory().0.saturating_sub(before);
+        assert!(left < 20_000, "{left} bytes left by {mode:?}");
+    }
+}
+
+/// Allocates while the stack is unwound.
+struct AllocatesInDrop;
+
+impl Drop for AllocatesInDrop {
+    fn drop(&mut self) {
+        churn(20);
+    }
+}
+
+#[test]
+fn panics_pass_through() {
+    fn deep(depth: usize) {
+        let _guard = AllocatesInDrop;
+        if depth == 0 {
+            // Without the hook, which would print a backtrace.
+            panic::resume_unwind(black_box(Box::new([7_u8; 300])));
+        }
+        deep(depth - 1);
+    }
+    for (mode, unwinder) in EACH {
+        let _tracing = Tracing::start(mode, unwinder);
+        for depth in 0..20 {
+            let caught = panic::catch_unwind(|| deep(depth)).unwrap_err();
+            assert_eq!(caught.downcast_ref::<[u8; 300]>(), Some(&[7; 300]));
+        }
+        tracemalloc::take_snapshot().unwrap();
+    }
+}
+
+/// Allocates below a frame of the C library's, which may keep no frame pointer.
+extern "C" fn compare(one: *const c_void, two: *const c_void) -> i32 {
+    let block = black_box(Box::new([0_u8; 333]));
+    // SAFETY: `qsort` passes two elements of the array.
+    let (one, two) = unsafe { (*one.cast::<i32>(), *two.cast::<i32>()) };
+    drop(block);
+    one.cmp(&two) as i32
+}
+
+#[test]
+fn libraries_come_and_go() {
+    let libraries = [
+        "libresolv.so.2",
+        "libnss_dns.so.2",
+        "libz.so.1",
+        "libutil.so.1",
+        "libBrokenLocale.so.1",
+    ];
+    for (mode, unwinder) in EACH {
+        let _tracing = Tracing::start(mode, unwinder);
+        thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                for _ in 0..20 {
+                    churn(100);
+                    tracemalloc::take_snapshot().unwrap();
+                }
+            });
+            let mut opened = 0;
+            while !other.is_finished() || opened == 0 {
+                for library in libraries {
+                    let name = CString::new(library).unwrap();
+                    // SAFETY: a library of the system's, whose constructors do no harm.
+                    let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
+                    let mut numbers = [5, 3, 1, 4, 2];
+                    // SAFETY: the array, and a function that compares its elements.
+                    unsafe { libc::qsort(numbers.as_mut_ptr().cast(), 5, 4, Some(compare)) };
+                    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+                    if !handle.is_null() {
+                        opened += 1;
+                        // SAFETY: the handle from above.
+                        unsafe { libc::dlclose(handle) };
+                    }
+                }
+            }
+        });
+    }
+}
+
+static SIGNALS_INSIDE: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn on_signal(_signal: i32) {
+    // Anywhere else in the allocator a handler must not allocate.
+    if pymalloc::trace::is_inside() {
+        SIGNALS_INSIDE.fetch_add(1, Relaxed);
+        churn(6);
+        black_box(tracemalloc::get_traced_memory());
+        black_box(tracemalloc::track(3, 64, 64).is_ok());
+        tracemalloc::untrack(3, 64);
+    }
+}
+
+#[test]
+fn a_signal_that_arrives_inside_is_served() {
+    for unwinder in [Unwinder::FramePointers, Unwinder::Tables] {
+        let _tracing = Tracing::start(Mode::Exact, unwinder);
+        churn(300);
+        SIGNALS_INSIDE.store(0, Relaxed);
+        // SAFETY: zeros are an action without flags.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        let handler: extern "C" fn(i32) = on_signal;
+        action.sa_sigaction = handler as usize;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: the handler does what handlers may, given where it allocates.
+        unsafe { libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()) };
+        // SAFETY: no requirements.
+        let target = unsafe { libc::pthread_self() };
+        let stop = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while stop.load(Relaxed) == 0 {
+                    // SAFETY: the target waits for this thread.
+                    unsafe { libc::pthread_kill(target, libc::SIGUSR1) };
+                    thread::sleep(Duration::from_micros(50));
+                }
+            });
+            let begin = Instant::now();
+            while SIGNALS_INSIDE.load(Relaxed) < 20 && begin.elapsed() < Duration::from_secs(60) {
+                for n in 0..1000_usize {
+                    drop(black_box(Box::new([n; 4])));
+                }
+            }
+            stop.store(1, Relaxed);
+        });
+        assert!(
+            SIGNALS_INSIDE.load(Relaxed) >= 20,
+            "no signal ever arrived inside"
+        );
+        tracemalloc::take_snapshot().unwrap();
+    }
+}
+
+#[test]
+fn a_thread_with_a_small_stack_does_not_overflow_it() {
+    let _tracing = Tracing::start(Mode::Exact, Unwinder::Tables);
+    // What this one leaves is the next one's: a cache of rules, too.
+    thread::spawn(|| churn(10)).join().unwrap();
+    let small = thread::Builder::new().stack_size(80 << 10);
+    small.spawn(|| churn(1000)).unwrap().join().unwrap();
+    tracemalloc::take_snapshot().unwrap();
+}
