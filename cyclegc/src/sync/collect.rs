@@ -51,7 +51,7 @@ pub(crate) fn collect(generation: Generation) -> CollectStats {
         return CollectStats::default();
     };
     local::with(|local| local.report());
-    epoch::flush();
+    epoch::flush_all();
     let settings = &domain().settings;
     settings.notify(Phase::Start, generation, &CollectStats::default());
     let started = Instant::now();

@@ -6,12 +6,12 @@
 //! displaced is dropped when nobody is pinned, and who is pinned later sees that it is not
 //! there any more.
 
-pub(crate) use imp::{Guard, flush, pin};
+pub(crate) use imp::{Guard, flush, flush_all, pin};
 
 #[cfg(not(loom))]
 mod imp {
     use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     use crossbeam_epoch::{Collector, LocalHandle};
 
@@ -22,8 +22,8 @@ mod imp {
     pub(crate) struct Guard(crossbeam_epoch::Guard);
 
     static COLLECTOR: OnceLock<Collector> = OnceLock::new();
-    /// Something was deferred once.
-    static USED: AtomicBool = AtomicBool::new(false);
+    /// Handles that wait.
+    static WAITING: AtomicUsize = AtomicUsize::new(0);
 
     thread_local! {
         static HANDLE: LocalHandle = register();
@@ -46,22 +46,32 @@ mod imp {
     impl Guard {
         /// Drops a handle when nobody who is pinned now is pinned any more.
         pub(crate) fn defer(&self, handle: AnyGc) {
-            // ORDERING: Relaxed: who misses it drops nothing that it knows of.
-            USED.store(true, Relaxed);
+            // ORDERING: Relaxed: decides how long `flush_all` goes on.
+            WAITING.fetch_add(1, Relaxed);
             self.0.defer(move || {
+                WAITING.fetch_sub(1, Relaxed);
                 guarded(UnraisablePlace::Drop, || "", || drop(handle));
             });
         }
     }
 
-    /// Drops what may be dropped. Nothing of it stays behind in this thread.
+    /// Drops some of what may be dropped. Nothing of it stays behind in this thread.
     pub(crate) fn flush() {
-        // ORDERING: Relaxed: as in `defer`.
-        if USED.load(Relaxed) {
-            // Each advances the epoch once, if no thread is in an older one; two will do.
-            for _ in 0..3 {
-                pin().0.flush();
+        pin().0.flush();
+    }
+
+    /// Drops what may be dropped.
+    pub(crate) fn flush_all() {
+        let mut idle_count = 0;
+        // An epoch takes two steps to pass, unless a thread is in an older one.
+        while idle_count < 4 {
+            let before = WAITING.load(Relaxed);
+            if before == 0 {
+                return;
             }
+            flush();
+            let is_idle = WAITING.load(Relaxed) >= before;
+            idle_count = if is_idle { idle_count + 1 } else { 0 };
         }
     }
 }
@@ -110,4 +120,6 @@ mod imp {
     }
 
     pub(crate) fn flush() {}
+
+    pub(crate) fn flush_all() {}
 }

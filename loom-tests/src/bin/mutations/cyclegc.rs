@@ -7,7 +7,7 @@ pub(super) fn promises() -> impl Iterator<Item = &'static Mutation> {
     MUTATIONS[..PROMISES].iter()
 }
 
-const PROMISES: usize = 10;
+const PROMISES: usize = 9;
 
 pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
@@ -37,13 +37,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "unsafe { visit.kept.push(guard) };",
         "unsafe { visit.kept.push(()) };\n            drop(guard);",
         "moves",
-    ),
-    mutation(
-        "an upgrade does not wait for the verdict",
-        "word.rs",
-        "            if word & COLLECTING != 0 {\n                return Upgrade::UnderVerdict;\n            }\n",
-        "",
-        "a_thread_upgrades",
     ),
     mutation(
         "the guess looks at what a `&mut` reaches",
