@@ -39,7 +39,24 @@ fn is_door(frame: &Frame) -> bool {
 
 /// Whether a frame is the standard library's, the allocator's, the recorder's or the C start-up's.
 fn is_runtime(frame: &Frame) -> bool {
-    is_library_file(frame.filename()) || is_runtime_function(frame.function())
+    is_library_file(frame.filename())
+        || is_start_file(frame.filename())
+        || is_runtime_function(frame.function())
+}
+
+/// Whether a file is one of glibc's that call `main` or a thread's function: known where its
+/// debug information is installed, by names that differ from version to version.
+fn is_start_file(filename: &str) -> bool {
+    const FILES: [&str; 5] = [
+        "libc-start.c",
+        "libc_start_call_main.h",
+        "pthread_create.c",
+        "clone.S",
+        "clone3.S",
+    ];
+    // Its sources are named relative to where it was built.
+    let name = filename.rsplit('/').next().unwrap_or_default();
+    FILES.contains(&name) && filename.starts_with('.')
 }
 
 /// Whether a file is one that Rust's standard library is built from.
@@ -160,7 +177,7 @@ mod tests {
     #[test]
     fn the_library_is_left_out_at_both_ends_and_not_in_between() {
         let frames = [
-            frame("<unknown>", "_start"),
+            frame("./csu/../csu/libc-start.c", "__libc_start_main@@GLIBC_2.34"),
             frame("/rustc/1234/library/std/src/rt.rs", "std::rt::lang_start"),
             frame("src/main.rs", "app::main"),
             frame(
