@@ -1,7 +1,6 @@
 //! The recorder inside an allocator, wherever that is called from: no deadlock, no recursion.
 
 use std::cell::RefCell;
-use std::collections::LinkedList;
 use std::ffi::{CString, c_void};
 use std::hint::black_box;
 use std::panic;
@@ -104,7 +103,8 @@ fn a_child_of_a_fork_records_on() {
 }
 
 /// Frees, and allocates, when its thread is almost gone.
-struct Late(LinkedList<[u8; 50]>);
+#[expect(clippy::vec_box, reason = "each is a block, freed late")]
+struct Late(Vec<Box<[u8; 50]>>);
 
 impl Drop for Late {
     fn drop(&mut self) {
@@ -142,7 +142,7 @@ fn destructors_of_thread_locals_are_recorded() {
         let before = tracemalloc::get_traced_memory().0;
         for _ in 0..20 {
             let late = move || {
-                LATE.set(Some(Late((0..500).map(|_| [0; 50]).collect())));
+                LATE.set(Some(Late((0..500).map(|_| Box::new([0; 50])).collect())));
                 let first = std::ptr::without_provenance::<c_void>(1);
                 // SAFETY: the key was made above.
                 unsafe { libc::pthread_setspecific(key, first) };
@@ -186,7 +186,7 @@ fn panics_pass_through() {
 /// Allocates below a frame of the C library's, which may keep no frame pointer.
 extern "C" fn compare(one: *const c_void, two: *const c_void) -> i32 {
     let block = black_box(Box::new([0_u8; 333]));
-    // SAFETY: `qsort` passes two elements of the array.
+    // SAFETY: `qsort` passes an element of the array.
     let one = unsafe { *one.cast::<i32>() };
     // SAFETY: as above.
     let two = unsafe { *two.cast::<i32>() };
