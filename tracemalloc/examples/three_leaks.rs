@@ -48,15 +48,15 @@ fn remember_answer(server: &mut Server, request: u32) {
 
 #[inline(never)]
 fn open_session() {
-    let session = || {
-        Rc::new(Session {
-            _history: vec![b's'; 300],
-            peer: RefCell::new(None),
-        })
-    };
-    let (one, two) = (session(), session());
-    one.peer.replace(Some(Rc::clone(&two)));
-    two.peer.replace(Some(one));
+    let one = Rc::new(Session {
+        _history: vec![b's'; 300],
+        peer: RefCell::new(None),
+    });
+    let two = Rc::new(Session {
+        _history: vec![b's'; 300],
+        peer: RefCell::new(Some(Rc::clone(&one))),
+    });
+    one.peer.replace(Some(two));
 }
 
 #[inline(never)]
