@@ -111,22 +111,12 @@ pub unsafe fn dealloc_unsized_or(block: *mut u8, foreign: fn(*mut u8)) {
 /// The caller gives up a block of that class.
 #[inline(always)]
 unsafe fn free_block(class: SizeClass, block: *mut u8) {
-    if trace::may_be_sample(block) {
-        // SAFETY: the caller's promise.
-        unsafe { free_aligned_quietly(block, class) };
-    } else {
-        // SAFETY: the caller's promise.
-        unsafe { free_unseen(block, class) };
-    }
-}
-
-/// Frees a block that no tracer needs to hear of.
-///
-/// # Safety
-/// As for `free_block`.
-#[inline(always)]
-unsafe fn free_unseen(block: *mut u8, class: SizeClass) {
     with_heap(|heap| {
+        if trace::may_be_sample(block) && !debug::is_on() {
+            // SAFETY: the caller's promise.
+            unsafe { free_aligned_quietly(block, class) };
+            return;
+        }
         // SAFETY: the caller's promise.
         if !unsafe { heap.hand(class).push(block.cast()) } {
             spill_quietly(class);
@@ -224,10 +214,6 @@ pub(crate) fn class_of(block: *const u8) -> Option<SizeClass> {
 #[cold]
 #[inline(never)]
 unsafe fn free_aligned_quietly(block: *mut u8, class: SizeClass) {
-    if debug::is_on() {
-        // SAFETY: the caller's promise. The hooks find out what the block is.
-        return unsafe { free_unseen(block, class) };
-    }
     // SAFETY: the caller's promise.
     keeping_errno(|| with_heap(|heap| unsafe { trace::free_aligned(block, class, heap) }));
 }

@@ -126,7 +126,6 @@ unsafe impl GlobalAlloc for PyMalloc {
 /// there is none, or the layout is another: then [`GlobalAlloc::alloc`] may still have one.
 ///
 /// Takes no lock and calls nothing: for a caller whose own failure path is longer than this.
-/// Null while a tracer is told of allocations, too.
 ///
 /// # Examples
 ///
@@ -147,10 +146,11 @@ unsafe impl GlobalAlloc for PyMalloc {
 pub fn alloc_at_hand(layout: Layout) -> *mut u8 {
     match SizeClass::of_small(layout) {
         Some(class) => with_heap(|heap| {
-            if heap.trace.is_on() {
-                return null_mut();
+            if heap.trace.spend_if_enough(layout.size()) {
+                heap.hand(class).pop().cast()
+            } else {
+                null_mut()
             }
-            heap.hand(class).pop().cast()
         }),
         None => null_mut(),
     }
@@ -288,14 +288,6 @@ fn alloc_other(layout: Layout) -> *mut u8 {
     }
 }
 
-#[inline(never)]
-fn alloc_other_zeroed(layout: Layout) -> *mut u8 {
-    match SizeClass::of(layout) {
-        Some(class) => zeroed(alloc_block(class, layout.size()), layout.size()),
-        None => alloc_large(layout, true),
-    }
-}
-
 fn alloc_large(layout: Layout, zeroed: bool) -> *mut u8 {
     if debug::is_on() {
         return debug::alloc(layout, zeroed);
@@ -303,6 +295,14 @@ fn alloc_large(layout: Layout, zeroed: bool) -> *mut u8 {
     let block = SHARED.large.alloc(layout, zeroed);
     with_heap(|heap| trace::allocated_large(heap, block, layout.size()));
     block
+}
+
+#[inline(never)]
+fn alloc_other_zeroed(layout: Layout) -> *mut u8 {
+    match SizeClass::of(layout) {
+        Some(class) => zeroed(alloc_block(class, layout.size()), layout.size()),
+        None => alloc_large(layout, true),
+    }
 }
 
 /// # Safety
@@ -344,7 +344,7 @@ unsafe fn free_other(block: *mut u8, layout: Layout) {
     }
 }
 
-/// A block of the allocator itself, whatever hooks are on, that no tracer is told of; null if memory has run out.
+/// A block of the allocator itself, whatever hooks are on; null if memory has run out.
 pub(crate) fn alloc_raw(layout: Layout) -> *mut u8 {
     let Some(class) = SizeClass::of(layout) else {
         return SHARED.large.alloc(layout, false);
@@ -374,7 +374,7 @@ pub(crate) unsafe fn free_raw(block: *mut u8, layout: Layout) {
             }
         }),
         // SAFETY: the caller's promise; the tier is a function of the layout.
-        (None, Some(block)) => unsafe { SHARED.large.dealloc(block) },
+        (None, Some(block)) => unsafe { free_large(block) },
         (None, None) => {}
     }
 }

@@ -214,6 +214,15 @@ impl Heap {
         }
     }
 
+    /// The largest capacity that a front may have now.
+    fn longest_front(&self, class: SizeClass) -> u32 {
+        if self.trace.is_exact() {
+            0
+        } else {
+            class.front_capacity()
+        }
+    }
+
     /// How long a front's list may become.
     fn list_capacity(&self, class: SizeClass) -> u32 {
         if self.is_shrinking() {
@@ -313,7 +322,7 @@ impl Heap {
             if let Some(older) = front.rotate(capacity) {
                 let runs = self.give_back(shared, class, older);
                 if runs <= FEW_RUNS {
-                    front.lengthen(older.len, class.front_capacity());
+                    front.lengthen(older.len, self.longest_front(class));
                 }
                 self.count_given(shared, older.len as usize * class.block_size());
             }

@@ -1,4 +1,5 @@
-//! Blocks freed and resized by their address alone.
+//! Blocks freed and resized by their address alone. Some tests compare what is in use in the
+//! whole process, so each runs while no other does.
 
 mod support;
 
@@ -85,64 +86,71 @@ fn a_block_of_any_layout_takes_any_other() {
 
 #[test]
 fn a_block_stays_where_it_is_while_it_keeps_three_quarters() {
-    let layout = |size| Layout::from_size_align(size, 16).expect("small");
-    let block = filled(layout(400), 1);
-    for size in [399, 350, 301] {
-        // SAFETY: the block is this test's.
-        assert_eq!(unsafe { realloc_unsized(block, layout(size)) }, Ok(block));
-    }
-    // SAFETY: as above.
-    let moved = unsafe { realloc_unsized(block, layout(300)) }.expect("it is a block");
-    assert_ne!(moved, block);
-    // SAFETY: given up once.
-    assert_eq!(unsafe { dealloc_unsized(moved) }, Ok(()));
+    alone(|| {
+        let layout = |size| Layout::from_size_align(size, 16).expect("small");
+        let block = filled(layout(400), 1);
+        for size in [399, 350, 301] {
+            // SAFETY: the block is this test's.
+            assert_eq!(unsafe { realloc_unsized(block, layout(size)) }, Ok(block));
+        }
+        // SAFETY: as above.
+        let moved = unsafe { realloc_unsized(block, layout(300)) }.expect("it is a block");
+        assert_ne!(moved, block);
+        // SAFETY: given up once.
+        assert_eq!(unsafe { dealloc_unsized(moved) }, Ok(()));
+    });
 }
 
 #[test]
 fn what_is_no_block_is_refused_and_left_alone() {
-    let small = filled(Layout::new::<[u64; 4]>(), 1);
-    let large = filled(Layout::new::<[u8; 300_000]>(), 1);
-    let mut on_the_stack = [1_u8; 64];
-    let region_mask = !((32 << 20) - 1);
-    let foreign = [
-        (&raw mut on_the_stack).cast(),
-        std::ptr::null_mut(),
-        std::ptr::without_provenance_mut(16),
-        std::ptr::without_provenance_mut(usize::MAX & !15),
-        // Inside a large block.
-        large.wrapping_add(4096),
-        // The region's header, and its last arena, which nothing has needed yet.
-        small.map_addr(|address| address & region_mask),
-        small.map_addr(|address| (address | !region_mask) & !15),
-    ];
-    for address in foreign {
-        // SAFETY: no block of this allocator's starts there.
-        let freed = unsafe { dealloc_unsized(address) };
-        assert_eq!(freed, Err(ForeignBlock), "{address:?}");
-        // SAFETY: as above.
-        let moved = unsafe { realloc_unsized(address, Layout::new::<u64>()) };
-        assert_eq!(moved, Err(ForeignBlock), "{address:?}");
-    }
-    assert!(are_all(&on_the_stack, 1));
-    for block in [small, large] {
-        assert!(owns(block));
-        // SAFETY: given up once.
-        assert_eq!(unsafe { dealloc_unsized(block) }, Ok(()));
-    }
-    assert_heap_is_sound();
+    alone(|| {
+        let small = filled(Layout::new::<[u64; 4]>(), 1);
+        let large = filled(Layout::new::<[u8; 300_000]>(), 1);
+        let mut on_the_stack = [1_u8; 64];
+        let region_mask = !((32 << 20) - 1);
+        let foreign = [
+            (&raw mut on_the_stack).cast(),
+            std::ptr::null_mut(),
+            std::ptr::without_provenance_mut(16),
+            std::ptr::without_provenance_mut(usize::MAX & !15),
+            // Inside a large block.
+            large.wrapping_add(4096),
+            // The region's header, and its last arena, which nothing has needed yet.
+            small.map_addr(|address| address & region_mask),
+            small.map_addr(|address| (address | !region_mask) & !15),
+        ];
+        for address in foreign {
+            // SAFETY: no block of this allocator's starts there.
+            let freed = unsafe { dealloc_unsized(address) };
+            assert_eq!(freed, Err(ForeignBlock), "{address:?}");
+            // SAFETY: as above.
+            let moved = unsafe { realloc_unsized(address, Layout::new::<u64>()) };
+            assert_eq!(moved, Err(ForeignBlock), "{address:?}");
+        }
+        assert!(are_all(&on_the_stack, 1));
+        for block in [small, large] {
+            assert!(owns(block));
+            // SAFETY: given up once.
+            assert_eq!(unsafe { dealloc_unsized(block) }, Ok(()));
+        }
+        assert_heap_is_sound();
+    });
 }
 
 #[test]
 fn a_realloc_without_memory_leaves_the_block() {
-    let huge = Layout::from_size_align(isize::MAX as usize - 15, 16).expect("just small enough");
-    for layout in [Layout::new::<[u8; 100]>(), Layout::new::<[u8; 300_000]>()] {
-        let block = filled(layout, 3);
-        // SAFETY: the block is this test's.
-        let moved = unsafe { realloc_unsized(block, huge) };
-        assert_eq!(moved, Ok(std::ptr::null_mut()));
-        // SAFETY: written above, freed below.
-        assert!(are_all(unsafe { bytes(block, layout.size()) }, 3));
-        // SAFETY: given up once.
-        assert_eq!(unsafe { dealloc_unsized(block) }, Ok(()));
-    }
+    alone(|| {
+        let huge =
+            Layout::from_size_align(isize::MAX as usize - 15, 16).expect("just small enough");
+        for layout in [Layout::new::<[u8; 100]>(), Layout::new::<[u8; 300_000]>()] {
+            let block = filled(layout, 3);
+            // SAFETY: the block is this test's.
+            let moved = unsafe { realloc_unsized(block, huge) };
+            assert_eq!(moved, Ok(std::ptr::null_mut()));
+            // SAFETY: written above, freed below.
+            assert!(are_all(unsafe { bytes(block, layout.size()) }, 3));
+            // SAFETY: given up once.
+            assert_eq!(unsafe { dealloc_unsized(block) }, Ok(()));
+        }
+    });
 }

@@ -181,6 +181,22 @@ fn every_block_has_its_entry_until_it_is_freed() {
     pymalloc::verify_heap().unwrap();
 }
 
+/// A thread that frees much changes the length of its fronts.
+#[test]
+fn a_long_run_of_frees_is_told_to_its_end() {
+    let _tracing = Tracing::start(Mode::Exact);
+    for size in [50, 700, 9000] {
+        let blocks: Vec<_> = (0..20_000_000 / size.max(200))
+            .map(|_| alloc(size))
+            .collect();
+        for block in blocks {
+            // SAFETY: one of the blocks above.
+            unsafe { free(block, size) };
+            assert_eq!(trace::find(block), None, "{size}");
+        }
+    }
+}
+
 #[test]
 fn a_block_freed_elsewhere_or_after_its_thread_is_gone_loses_its_entry() {
     let _tracing = Tracing::start(Mode::Exact);

@@ -103,6 +103,7 @@ fn a_child_of_a_fork_records_on() {
 }
 
 /// Frees, and allocates, when its thread is almost gone.
+#[expect(clippy::vec_box, reason = "each is a block, freed late")]
 struct Late(Vec<Box<[u8; 50]>>);
 
 impl Drop for Late {
@@ -185,8 +186,10 @@ fn panics_pass_through() {
 /// Allocates below a frame of the C library's, which may keep no frame pointer.
 extern "C" fn compare(one: *const c_void, two: *const c_void) -> i32 {
     let block = black_box(Box::new([0_u8; 333]));
-    // SAFETY: `qsort` passes two elements of the array.
-    let (one, two) = unsafe { (*one.cast::<i32>(), *two.cast::<i32>()) };
+    // SAFETY: `qsort` passes an element of the array.
+    let one = unsafe { *one.cast::<i32>() };
+    // SAFETY: as above.
+    let two = unsafe { *two.cast::<i32>() };
     drop(block);
     one.cmp(&two) as i32
 }

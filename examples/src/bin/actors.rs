@@ -80,7 +80,10 @@ impl Actor {
         };
         match message {
             Message::Meet(other) => locked(&this.peers).push(other),
-            Message::Done { sum, from } => *locked(&this.total) += sum + from.number as u64,
+            Message::Done { sum, from } => {
+                let mut total = locked(&this.total);
+                *total = total.wrapping_add(sum).wrapping_add(from.number as u64);
+            }
             Message::Work { hops: 0, sum } => {
                 if let Some(supervisor) = &this.supervisor {
                     let from = this.clone();

@@ -57,10 +57,15 @@ impl HeapTrace {
         budget < 0
     }
 
-    /// Whether some blocks are traced.
+    /// Spends bytes if there are that many; whether there were.
     #[inline(always)]
-    pub(crate) fn is_on(&self) -> bool {
-        self.seen.get() & MODE_BITS != OFF
+    pub(crate) fn spend_if_enough(&self, size: usize) -> bool {
+        let budget = self.budget.get().wrapping_sub_unsigned(size as u64);
+        let enough = budget >= 0;
+        if enough {
+            self.budget.set(budget);
+        }
+        enough
     }
 
     /// Whether every block is traced.

@@ -31,8 +31,6 @@
 //!    multiple; every other block at such a multiple lies in a pool of its layout's class.
 //! 3. The tracer is called with no lock held, once its block is out of the heap's lists: it may
 //!    be interrupted by a signal handler that allocates, which is then not traced.
-//! 4. Under `PYMALLOC=debug` no thread sees another state than off: blocks there lie between
-//!    pads, in blocks of other classes.
 
 mod entries;
 mod heap_trace;
@@ -98,10 +96,6 @@ const SAMPLED: u32 = 2;
 const MODE_BITS: u32 = 3;
 
 fn state() -> u32 {
-    // INVARIANT: 4.
-    if debug::is_on() {
-        return OFF;
-    }
     // ORDERING: Acquire receives the tracer, and what it set up before `start`; pairs with
     // `set_mode`.
     STATE.load(Acquire)
@@ -118,10 +112,8 @@ fn set_mode(mode: u32) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherTracer;
 
-/// Starts telling a tracer of allocations; where that is done already, changes the mode.
-///
-/// Blocks between the pads of `PYMALLOC=debug` or `PyMallocDebug`, and those of
-/// `PyMallocSecure`, are not told of.
+/// Starts telling a tracer of allocations; where that is done already, changes the mode. Under
+/// `PYMALLOC=debug` nothing is told.
 ///
 /// # Errors
 ///
@@ -131,10 +123,13 @@ pub fn start(tracer: &'static dyn Tracer, mode: Mode) -> Result<(), OtherTracer>
     if !core::ptr::addr_eq(first, tracer) {
         return Err(OtherTracer);
     }
-    set_mode(match mode {
-        Mode::Exact => EXACT,
-        Mode::Sampled => SAMPLED,
-    });
+    // Blocks of the debug hooks lie in pools of other classes than their layouts say.
+    if !debug::is_on() {
+        set_mode(match mode {
+            Mode::Exact => EXACT,
+            Mode::Sampled => SAMPLED,
+        });
+    }
     Ok(())
 }
 
@@ -259,7 +254,7 @@ unsafe fn forget(heap: &Heap, class: SizeClass, block: *mut u8) {
 #[inline(never)]
 pub(crate) unsafe fn free_aligned(block: *mut u8, class: SizeClass, heap: &Heap) {
     if debug::is_on() {
-        // SAFETY: the caller's block; invariant 4: no sample.
+        // SAFETY: the caller's promise.
         return unsafe { give(heap, class, block) };
     }
     // SAFETY: blocks of all classes lie in regions.

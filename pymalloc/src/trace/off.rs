@@ -21,8 +21,8 @@ impl HeapTrace {
     }
 
     #[inline(always)]
-    pub(crate) fn is_on(&self) -> bool {
-        false
+    pub(crate) fn spend_if_enough(&self, _size: usize) -> bool {
+        true
     }
 
     #[inline(always)]

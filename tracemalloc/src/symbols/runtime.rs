@@ -16,19 +16,47 @@ use crate::snapshot::Frame;
 
 /// The frames to show, of a stack whose oldest frame comes first: all, if none is the program's.
 pub(super) fn own_frames(frames: &[Frame]) -> Range<usize> {
-    let Some(last) = frames.iter().rposition(|frame| !is_runtime(frame)) else {
+    // What is called by Rust's door to the global allocator is the allocator, whoever wrote it.
+    let door = frames.iter().position(is_door);
+    let before = &frames[..door.unwrap_or(frames.len())];
+    let Some(last) = before.iter().rposition(|frame| !is_runtime(frame)) else {
         return 0..frames.len();
     };
-    let first = frames
+    let first = before
         .iter()
         .position(|frame| !is_runtime(frame))
         .unwrap_or(last);
     first..last + 1
 }
 
+/// Whether a frame is `alloc::alloc::alloc`, one of its like, or what they call.
+fn is_door(frame: &Frame) -> bool {
+    let name = frame.function().rsplit("::").next().unwrap_or_default();
+    let is_library_alloc = is_library_file(frame.filename())
+        && frame.filename().ends_with("/library/alloc/src/alloc.rs");
+    is_library_alloc || ["__rust_alloc", "__rust_alloc_zeroed", "__rust_realloc"].contains(&name)
+}
+
 /// Whether a frame is the standard library's, the allocator's, the recorder's or the C start-up's.
 fn is_runtime(frame: &Frame) -> bool {
-    is_library_file(frame.filename()) || is_runtime_function(frame.function())
+    is_library_file(frame.filename())
+        || is_start_file(frame.filename())
+        || is_runtime_function(frame.function())
+}
+
+/// Whether a file is one of glibc's that call `main` or a thread's function: known where its
+/// debug information is installed, by names that differ from version to version.
+fn is_start_file(filename: &str) -> bool {
+    const FILES: [&str; 5] = [
+        "libc-start.c",
+        "libc_start_call_main.h",
+        "pthread_create.c",
+        "clone.S",
+        "clone3.S",
+    ];
+    // Its sources are named relative to where it was built.
+    let name = filename.rsplit('/').next().unwrap_or_default();
+    FILES.contains(&name) && filename.starts_with('.')
 }
 
 /// Whether a file is one that Rust's standard library is built from.
@@ -149,7 +177,7 @@ mod tests {
     #[test]
     fn the_library_is_left_out_at_both_ends_and_not_in_between() {
         let frames = [
-            frame("<unknown>", "_start"),
+            frame("./csu/../csu/libc-start.c", "__libc_start_main@@GLIBC_2.34"),
             frame("/rustc/1234/library/std/src/rt.rs", "std::rt::lang_start"),
             frame("src/main.rs", "app::main"),
             frame(
@@ -170,6 +198,16 @@ mod tests {
         assert_eq!(own_frames(&frames), 2..5);
         assert_eq!(own_frames(&frames[..2]), 0..2);
         assert_eq!(own_frames(&[]), 0..0);
+    }
+
+    #[test]
+    fn behind_the_door_all_is_the_allocator() {
+        let frames = [
+            frame("src/main.rs", "app::main"),
+            frame("src/main.rs", "main::__rust_alloc"),
+            frame("src/counting.rs", "counting::alloc"),
+        ];
+        assert_eq!(own_frames(&frames), 0..1);
     }
 
     #[test]
