@@ -36,6 +36,7 @@ use crate::arena_map::ArenaMap;
 use crate::arenas::Wash;
 use crate::config::{
     ARENA_SIZE, RETAIN_BYTES, RETAIN_FRACTION, RETAIN_MORE_DECAY, RETAIN_MORE_MAX,
+    RETAIN_MORE_WHOLE_MAX,
 };
 use crate::pool::Held;
 use crate::region::Region;
@@ -243,7 +244,7 @@ impl ArenaLists {
                 remove(&mut self.clean, arena);
                 // Else the heap grows, and would have to take memory anyhow.
                 if self.used_bytes + kind.pool_size() <= self.peak_bytes {
-                    self.retain_more += ARENA_SIZE.min(RETAIN_MORE_MAX - self.retain_more);
+                    self.learn_to_retain(kind);
                 }
                 arena
             }
@@ -253,6 +254,17 @@ impl ArenaLists {
         self.counters.current += 1;
         self.counters.highwater = self.counters.highwater.max(self.counters.current);
         Some(arena)
+    }
+
+    /// An arena of this kind was given back too early. One for a single pool teaches less: it
+    /// counts whole, however little of it the pool's few blocks touch.
+    fn learn_to_retain(&mut self, kind: Kind) {
+        let most = match kind {
+            Kind::Small | Kind::Middle => RETAIN_MORE_MAX,
+            Kind::Whole => RETAIN_MORE_WHOLE_MAX,
+        };
+        let more = most.saturating_sub(self.retain_more);
+        self.retain_more += ARENA_SIZE.min(more);
     }
 
     fn make_arena(&mut self, map: &ArenaMap) -> Option<&'static Arena> {

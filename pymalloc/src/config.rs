@@ -48,6 +48,9 @@ pub(crate) const RETAIN_FRACTION: usize = 8;
 /// back: as many bytes as it asked for, ...
 pub(crate) const RETAIN_MORE_MAX: usize = if cfg!(loom) { 0 } else { 8 << 20 };
 
+/// ... for arenas of one pool this many, ...
+pub(crate) const RETAIN_MORE_WHOLE_MAX: usize = if cfg!(loom) { 0 } else { 3 << 19 };
+
 /// ... less one part in this many of what it gives back.
 pub(crate) const RETAIN_MORE_DECAY: usize = 16;
 
