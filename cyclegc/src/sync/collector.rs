@@ -9,8 +9,8 @@
 //! # Invariants
 //!
 //! 1. Each entry of a list has a hold. A list entry is given up only when its object's value
-//!    is gone, or when the object was struck out (`CountWord::pin`) by an old collection that
-//!    then found it alive.
+//!    is gone, or when an old collection finds the object alive with the one handle that an
+//!    old collection before it marked (`CountWord::pin`).
 
 use std::any::Any;
 
@@ -99,10 +99,10 @@ impl Collector {
             oldest_birth..=survivor_birth
         };
 
-        let strike_out = generation == Generation::Old && census.frozen() == 0;
+        let mark = generation == Generation::Old && census.frozen() == 0;
         let lists = &mut self.lists[..=generation.index()];
         let suspects = lists.iter_mut().flat_map(std::mem::take);
-        let Guessed { garbage, alive } = self.guess.run(suspects, births, strike_out, aftermath);
+        let Guessed { garbage, alive } = self.guess.run(suspects, births, mark, aftermath);
         aftermath.candidate_count = garbage.len() + alive.len();
         let next = next_list(generation);
         for candidate in alive {
@@ -112,12 +112,7 @@ impl Collector {
                 // Born while we looked, or before epochs were renumbered.
                 tracked.set_birth(survivor_birth);
             }
-            if candidate.struck_out || !candidate.is_listed {
-                // SAFETY: the hold is given up.
-                unsafe { release_hold(candidate.object) };
-            } else {
-                self.relist(candidate.object, next);
-            }
+            self.put_back(candidate, next);
         }
         let mut verdict = prove(garbage, sentence, aftermath);
         self.acquit(std::mem::take(&mut verdict.alive), generation);
@@ -128,24 +123,18 @@ impl Collector {
     /// Lets go of what looked like garbage and was not, or is not known to be.
     pub(crate) fn acquit(&mut self, candidates: Vec<Candidate>, generation: Generation) {
         for candidate in candidates {
-            let object = candidate.object;
-            // SAFETY: a candidate has a hold.
-            let head = unsafe { object.head() };
-            // If it was struck out, it is a suspect again: by us, or by a thread that
-            // listed it meanwhile.
-            let stays = candidate.is_listed && (!candidate.struck_out || head.count.take_back());
-            if stays {
-                self.relist(object, next_list(generation));
-            } else {
-                // SAFETY: the hold is given up.
-                unsafe { release_hold(object) };
-            }
+            self.put_back(candidate, next_list(generation));
         }
     }
 
-    fn relist(&mut self, object: Object, list: usize) {
-        // SAFETY: the entry's hold.
-        if unsafe { keep_living(object) } {
+    /// Puts a candidate that came from a list into one again, if it still is a suspect.
+    fn put_back(&mut self, candidate: Candidate, list: usize) {
+        let object = candidate.object;
+        if candidate.still_unshared || !candidate.is_listed {
+            // SAFETY: the candidate's hold is given up.
+            unsafe { release_hold(object) };
+        // SAFETY: the candidate's hold.
+        } else if unsafe { keep_living(object) } {
             self.lists[list].push(object);
         }
     }

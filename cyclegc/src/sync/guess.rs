@@ -41,7 +41,7 @@ use crate::trace::Tracer;
 
 /// Candidates that are traced before their edges are looked at, so that the targets arrive
 /// in the cache meanwhile. Their cells are locked so long.
-const CHUNK: usize = 16;
+const CHUNK: usize = if cfg!(loom) { 1 } else { 16 };
 
 /// `refs` of a candidate that is reachable from outside.
 const LIVE: u32 = u32::MAX;
@@ -56,8 +56,9 @@ pub(crate) struct Candidate {
     pub(crate) object: Object,
     /// Its hold is a list's.
     pub(crate) is_listed: bool,
-    /// It was marked as unlisted (`CountWord::pin`).
-    pub(crate) struck_out: bool,
+    /// It had one handle, here and in an old collection before, and no other between
+    /// (`CountWord::pin`): if it is alive, it is no suspect any more.
+    pub(crate) still_unshared: bool,
 }
 
 /// The arrays of a guess; kept for the next one while they are small.
@@ -92,13 +93,13 @@ impl Guess {
     }
 
     /// Divides what the suspects reach, of what was born in `births`, into what looks like
-    /// garbage and what is alive. With `strike_out`, marks suspects with one handle as
-    /// unlisted.
+    /// garbage and what is alive. With `mark`, suspects with one handle are marked, or
+    /// found to be so still.
     pub(crate) fn run(
         &mut self,
         suspects: impl Iterator<Item = Object>,
         births: RangeInclusive<u32>,
-        strike_out: bool,
+        mark: bool,
         aftermath: &mut Aftermath,
     ) -> Guessed {
         let mut visit = Visit::new();
@@ -113,7 +114,7 @@ impl Guess {
             while self.refs.len() < self.candidates.len() {
                 let end = self.candidates.len().min(self.refs.len() + CHUNK);
                 let chunk = self.refs.len()..end;
-                self.look_at(chunk, &births, strike_out, &mut visit, aftermath);
+                self.look_at(chunk, &births, mark, &mut visit, aftermath);
             }
         }
         self.starts.push(self.edges.len());
@@ -135,7 +136,7 @@ impl Guess {
         self.candidates.push(Candidate {
             object,
             is_listed,
-            struck_out: false,
+            still_unshared: false,
         });
         #[allow(clippy::cast_possible_truncation, reason = "see `edge`")]
         head.set_index(self.candidates.len() as u32);
@@ -146,7 +147,7 @@ impl Guess {
         &mut self,
         chunk: std::ops::Range<usize>,
         births: &RangeInclusive<u32>,
-        strike_out: bool,
+        mark: bool,
         visit: &mut Visit,
         aftermath: &mut Aftermath,
     ) {
@@ -162,10 +163,13 @@ impl Guess {
             let candidate = &mut self.candidates[index];
             // SAFETY: invariant 1.
             let count = &unsafe { candidate.object.head() }.count;
-            let refs = match count.pin(strike_out && candidate.is_listed) {
-                Pin::Pinned { count, struck_out } => {
+            let refs = match count.pin(mark && candidate.is_listed) {
+                Pin::Pinned {
+                    count,
+                    still_unshared,
+                } => {
                     pinned[index - chunk.start] = true;
-                    candidate.struck_out = struck_out;
+                    candidate.still_unshared = still_unshared;
                     u32::try_from(count).unwrap_or(IMPOSSIBLE).min(IMPOSSIBLE)
                 }
                 // What cannot be looked into is alive. What is gone has no edges.

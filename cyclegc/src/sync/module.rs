@@ -16,11 +16,12 @@ use crate::trace::Tracer;
 
 /// Collects all generations, in this thread (`gc.collect()`).
 ///
-/// What was garbage when it is called, and at rest, is gone when it returns. Waits for the
-/// phases of collections in other threads, not for their finalizers. Works while automatic
-/// collection is disabled. Called from a finalizer or a callback of a collection in this thread
+/// What was garbage when it is called, and at rest, is gone when it returns, unless another
+/// thread's collection had found it: this one waits until that has looked, not until its
+/// finalizers and destructors are done. Works while automatic collection is disabled. Called from a finalizer or a callback of a collection in this thread
 /// it does nothing and returns empty stats. Costs a visit to every suspect and all it reaches:
-/// objects that had two handles at once, and have not been seen with one since.
+/// objects that had two handles at once, and have not been seen with one by two full
+/// collections since.
 ///
 /// ```
 /// use std::sync::Mutex;

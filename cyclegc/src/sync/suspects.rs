@@ -12,7 +12,7 @@ use crate::sync::domain::domain;
 use crate::sync::gc_box::free_any;
 use crate::sync::header::Object;
 use crate::sync::local;
-use crate::sync::types::{Mutex, lock, maybe_const, try_lock};
+use crate::sync::types::{Mutex, lock, maybe_const};
 
 /// Number of shards.
 const SHARDS: usize = if cfg!(loom) { 1 } else { 16 };
@@ -131,15 +131,11 @@ impl Shards {
         }
     }
 
-    /// Takes the entries, holds and all. A shard that a thread is pushing on waits for the
-    /// next time.
+    /// Takes the entries, holds and all.
     pub(crate) fn take(&self, into: &mut impl Extend<Object>) {
         for shard in &self.0 {
-            if let Some(mut list) = try_lock(&shard.0) {
-                let taken = std::mem::replace(&mut *list, List::EMPTY);
-                drop(list);
-                into.extend(taken.objects);
-            }
+            let taken = std::mem::replace(&mut *lock(&shard.0), List::EMPTY);
+            into.extend(taken.objects);
         }
     }
 

@@ -39,7 +39,8 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::sync::types::{AtomicU64, fence, look, maybe_const};
 
-/// No list of suspects has the object: the next increment must list it.
+/// The next increment must list the object: no list of suspects has it, or one has it only
+/// until an old collection finds it alive like that.
 pub(crate) const UNSHARED: u64 = 1 << 58;
 /// `get_mut` handed out a `&mut` that may still live.
 pub(crate) const MUT_TAKEN: u64 = 1 << 59;
@@ -68,8 +69,9 @@ pub(crate) enum Pin {
     /// The value stays until `unpin`.
     Pinned {
         count: u64,
-        /// `UNSHARED` was set.
-        struck_out: bool,
+        /// There is one handle, as when `UNSHARED` was set by an earlier `pin`, and there
+        /// was no other since.
+        still_unshared: bool,
     },
     /// A `&mut` to the value may exist.
     MutTaken,
@@ -221,9 +223,9 @@ impl CountWord {
         self.0.fetch_add(1, Release);
     }
 
-    /// Keeps the value for the guess; with `strike_out`, also marks an object with one
-    /// handle as unlisted.
-    pub(crate) fn pin(&self, strike_out: bool) -> Pin {
+    /// Keeps the value for the guess; with `mark`, also sets `UNSHARED` on an object with one
+    /// handle.
+    pub(crate) fn pin(&self, mark: bool) -> Pin {
         let mut word = look(&self.0);
         loop {
             if word & COUNT == 0 || word & DEAD != 0 {
@@ -233,8 +235,8 @@ impl CountWord {
                 return Pin::MutTaken;
             }
             // INVARIANT: 2.
-            let struck_out = strike_out && word & (COUNT | UNSHARED) == 1;
-            let unshared = if struck_out { UNSHARED } else { 0 };
+            let is_alone = mark && word & COUNT == 1;
+            let unshared = if is_alone { UNSHARED } else { 0 };
             // ORDERING: Acquire: pairs with Release in `settle_increment`.
             match self
                 .0
@@ -243,7 +245,7 @@ impl CountWord {
                 Ok(_) => {
                     return Pin::Pinned {
                         count: word & COUNT,
-                        struck_out,
+                        still_unshared: is_alone && word & UNSHARED != 0,
                     };
                 }
                 Err(newer) => word = newer,
@@ -258,13 +260,6 @@ impl CountWord {
         // ORDERING: Release: the tracing comes before a `&mut` (`take_mut`) and before
         // the value's end (`acquire_last`). Acquire: the caller may be who ends it.
         self.0.fetch_and(!PINNED, AcqRel) & COUNT == 0
-    }
-
-    /// Takes back that `pin` struck the object out; true if it did so itself,
-    /// false if a thread did and listed it.
-    pub(crate) fn take_back(&self) -> bool {
-        // ORDERING: Relaxed: whether it was listed is decided by this word's order.
-        self.0.fetch_and(!UNSHARED, Relaxed) & UNSHARED != 0
     }
 
     /// Puts the object under verdict; false if it has no value, or a `&mut` to it may
@@ -413,28 +408,23 @@ mod tests {
     }
 
     #[test]
-    fn only_one_handle_is_struck_out() {
+    fn a_second_handle_ends_what_two_pins_saw() {
         let word = CountWord::new(2);
-        assert_eq!(
-            word.pin(true),
-            Pin::Pinned {
-                count: 2,
-                struck_out: false
-            }
-        );
-        assert!(!word.unpin());
+        let pin = || {
+            let Pin::Pinned { still_unshared, .. } = word.pin(true) else {
+                panic!("there is a value");
+            };
+            assert!(!word.unpin());
+            still_unshared
+        };
+        assert!(!pin() && !pin());
         assert_eq!(word.decrement(), 2);
-        assert_eq!(
-            word.pin(true),
-            Pin::Pinned {
-                count: 1,
-                struck_out: true
-            }
-        );
-        assert!(!word.unpin());
+        assert!(!pin() && pin());
         let before = word.increment();
         assert!(!CountWord::is_plain(before) && word.settle_increment(before));
-        assert!(!word.take_back());
+        assert!(!pin());
+        assert_eq!(word.decrement(), 2);
+        assert!(!pin() && pin());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What collections find, keep, count and tell; finalizers.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 
 use cyclegc::sync::{self, AnyGc, Gc, Weak};
-use cyclegc::{DebugFlags, Finalize, Generation, Phase, Trace};
+use cyclegc::{DebugFlags, Finalize, Generation, Phase, Trace, Tracer};
 
 use crate::support::{Node, alone, ring};
 
@@ -23,18 +24,75 @@ fn live_objects_stay_and_dead_ones_go() {
 }
 
 #[test]
-fn a_ring_that_was_struck_out_alive_is_found_when_it_dies() {
+fn a_ring_of_objects_that_were_no_suspects_any_more_is_found() {
     let _alone = alone();
     let alive = Arc::default();
-    // Seen with one handle each by an old collection, shared afterwards, then dead.
+    // Seen with one handle each by two old collections, shared afterwards, then dead.
     let (a, b) = (Node::new(&alive), Node::new(&alive));
     drop((a.clone(), b.clone()));
+    assert_eq!(sync::collect().collected, 0);
+    assert_eq!(sync::suspect_count(), 2);
     assert_eq!(sync::collect().collected, 0);
     assert_eq!(sync::suspect_count(), 0);
     a.link(&b);
     b.link(&a);
     drop((a, b));
     assert_eq!(sync::collect().collected, 2);
+}
+
+/// A collection stops here, and goes on when it is told to.
+struct Halt {
+    reached: mpsc::Sender<()>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+    links: Mutex<Vec<Gc<Node>>>,
+}
+
+// SAFETY: all edges are reported.
+unsafe impl Trace for Halt {
+    fn trace(&self, tracer: &mut Tracer<'_>) {
+        tracer.value(&self.links);
+        if self.reached.send(()).is_ok() {
+            let _ = self.go_on.lock().unwrap().recv();
+        }
+    }
+}
+
+#[test]
+fn a_ring_that_closes_while_a_collection_looks_is_found_by_a_later_one() {
+    let alone = alone();
+    let alive = Arc::default();
+    let (reached, is_reached) = mpsc::channel();
+    let (go, go_on) = mpsc::channel();
+    // The collection looks at the suspects in this order, some at a time: at `y` before it
+    // halts, at `x` after.
+    let listed = || {
+        let node = Node::new(&alive);
+        drop(node.clone());
+        node
+    };
+    let y = listed();
+    let mut fillers: Vec<_> = std::iter::repeat_with(listed).take(40).collect();
+    let halt = Gc::new(Halt {
+        reached,
+        go_on: Mutex::new(go_on),
+        links: Mutex::default(),
+    });
+    drop(halt.clone());
+    fillers.extend(std::iter::repeat_with(listed).take(40));
+    let x = Node::new(&alive);
+    let in_ring = x.clone();
+    x.links().push(y);
+
+    let collecting = thread::spawn(sync::collect);
+    is_reached.recv().unwrap();
+    x.links()[0].links().push(in_ring);
+    drop(x);
+    drop(is_reached);
+    drop(go);
+    assert_eq!(collecting.join().unwrap().collected, 0);
+    assert_eq!(sync::collect().collected, 2);
+    drop((fillers, halt));
+    assert_eq!((alive.load(SeqCst), alone.tracked_count()), (0, 0));
 }
 
 #[test]

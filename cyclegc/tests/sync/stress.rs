@@ -87,8 +87,9 @@ fn mutate(seed: u64, alive: &Arc<AtomicUsize>, shelf: &Shelf) {
     }
 }
 
-fn run(threads: u64) {
+fn run(threads: u64, beside_a_collector: bool) {
     let alone = alone();
+    let collector = beside_a_collector.then(|| sync::Collector::spawn().unwrap());
     sync::enable();
     sync::set_threshold(200, 3, 3);
     let (alive, shelf) = (Arc::default(), Shelf::default());
@@ -104,6 +105,8 @@ fn run(threads: u64) {
     }
     shelf.locked().clear();
     sync::disable();
+    // Waits for the collection that may be running in its thread.
+    drop(collector);
     sync::collect();
     assert_eq!(alive.load(SeqCst), 0);
     assert_eq!(alone.tracked_count(), 0);
@@ -111,14 +114,12 @@ fn run(threads: u64) {
 
 #[test]
 fn threads_do_everything_and_collect() {
-    run(4);
+    run(4, false);
 }
 
 #[test]
 fn threads_do_everything_beside_a_collector() {
-    let collector = sync::Collector::spawn();
-    run(3);
-    drop(collector);
+    run(3, true);
 }
 
 #[test]

@@ -202,6 +202,56 @@ fn a_thread_moves_a_handle_in() {
     beside_a_collection(4, &[moves_in]);
 }
 
+/// An object that no collector looks at ends after all uses of it.
+#[test]
+fn two_threads_drop() {
+    explore(4, || {
+        let dropped = Arc::default();
+        let a = Node::new(&dropped, None);
+        let b = a.clone();
+        let thread = thread::spawn(move || b.life.touch());
+        a.life.touch();
+        drop(a);
+        thread.join().unwrap();
+        assert_eq!(dropped.load(Relaxed), 1);
+    });
+}
+
+/// Collections that see two handles do not forget an object.
+#[test]
+fn a_ring_lives_through_collections() {
+    explore(1, || {
+        let dropped = Arc::default();
+        let a = ring(&dropped);
+        sync::collect();
+        sync::collect();
+        drop(a);
+        sync::collect();
+        assert_eq!(dropped.load(Relaxed), 2, "a node was leaked");
+    });
+}
+
+/// One node is looked at before a handle moves into it, the other after its last handle
+/// outside is gone.
+#[test]
+fn a_ring_closes_while_a_collection_looks() {
+    explore(3, || {
+        let dropped = Arc::default();
+        let y = Node::new(&dropped, None);
+        drop(y.clone());
+        let x = Node::new(&dropped, Some(y));
+        let in_ring = x.clone();
+        let thread = thread::spawn(move || {
+            x.fixed.as_ref().unwrap().set(Some(in_ring));
+            drop(x);
+        });
+        sync::collect();
+        thread.join().unwrap();
+        sync::collect();
+        assert_eq!(dropped.load(Relaxed), 2, "a node was leaked");
+    });
+}
+
 #[test]
 fn nobody_is_there() {
     beside_a_collection(4, &[drop]);

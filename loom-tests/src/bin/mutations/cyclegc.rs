@@ -78,7 +78,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "word.rs",
         "            fence(Acquire);",
         "",
-        "a_thread_walks",
+        "two_threads_drop",
     ),
     mutation(
         "a write through a `&mut` does not come before the tracing",
@@ -202,16 +202,16 @@ pub(super) const MUTATIONS: &[Mutation] = &[
     mutation(
         "an object with two handles is struck out",
         "word.rs",
-        "word & (COUNT | UNSHARED) == 1",
-        "word & UNSHARED == 0",
-        "a_thread",
+        "let is_alone = mark && word & COUNT == 1;",
+        "let is_alone = mark;",
+        "a_ring_lives",
     ),
     mutation(
-        "what was struck out is not listed again",
-        "collector.rs",
-        "(!candidate.struck_out || head.count.take_back())",
-        "!candidate.struck_out",
-        "a_thread",
+        "an object is struck out by the first collection that sees one handle",
+        "word.rs",
+        "still_unshared: is_alone && word & UNSHARED != 0,",
+        "still_unshared: is_alone,",
+        "a_ring_closes",
     ),
     mutation(
         "a list does not keep the memory",
