@@ -175,11 +175,14 @@ pub use cycles::{CycleGroup, CycleReport, CycleStep, cycles};
 pub use dominators::Dominators;
 pub use drawing::{DrawOptions, Drawing, show_backrefs, show_chain, show_refs};
 pub use explorer::Explorer;
+pub(crate) use graph::NodeFlags;
 pub use graph::{ObjectGraph, ObjectId};
 pub use growth::{
     Growth, GrowthRow, GrowthTracker, NewObjects, NewRow, growth, new_objects, show_growth,
 };
 pub use handle::Handle;
+pub(crate) use hash::FastHash;
+pub(crate) use ids::AddressMap;
 pub use ids::forget_ids;
 pub use names::short_type_name;
 pub use node::{Link, Node};

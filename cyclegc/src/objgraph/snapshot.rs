@@ -9,6 +9,7 @@ use super::ids;
 use super::node::Node;
 use super::stacks::Frame;
 use crate::header::Header;
+use crate::sync::objgraph as shared;
 
 /// What a snapshot asks besides the objects themselves.
 ///
@@ -67,7 +68,10 @@ impl<'a> SnapshotOptions<'a> {
     /// ```
     #[must_use]
     pub fn asked_with(mut self, handle: &'a impl Handle) -> Self {
-        self.asker = Some((handle.object().cast(), handle.identity()));
+        // A shared object is not in this graph.
+        if !handle.is_shared() {
+            self.asker = Some((handle.object().cast(), handle.identity()));
+        }
         self
     }
 
@@ -125,7 +129,11 @@ pub fn snapshot() -> ObjectGraph {
 
 /// A snapshot in which the asking handle is not counted, and the object's place in it.
 pub(super) fn snapshot_for(handle: &impl Handle) -> (ObjectGraph, Option<usize>) {
-    let graph = SnapshotOptions::new().asked_with(handle).snapshot();
+    let graph = if handle.is_shared() {
+        shared::snapshot_for(handle)
+    } else {
+        SnapshotOptions::new().asked_with(handle).snapshot()
+    };
     let index = graph.find(handle).map(Node::index);
     (graph, index)
 }
@@ -143,8 +151,15 @@ impl ObjectGraph {
     /// ```
     #[must_use]
     pub fn find(&self, handle: &impl Handle) -> Option<Node<'_>> {
-        // SAFETY: a handle keeps its object allocated.
-        let id = unsafe { ids::known(handle.object().cast()) }?;
-        self.by_id(id)
+        if handle.is_shared() != self.is_shared {
+            return None;
+        }
+        let id = if self.is_shared {
+            shared::known_id(handle)
+        } else {
+            // SAFETY: a handle keeps its object allocated.
+            unsafe { ids::known(handle.object().cast()) }
+        };
+        self.by_id(id?)
     }
 }

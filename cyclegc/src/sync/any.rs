@@ -73,6 +73,11 @@ impl AnyGc {
         self.object
     }
 
+    /// What no other handle has.
+    pub(crate) fn identity(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     #[inline]
     fn head(&self) -> &Header {
         // SAFETY: a handle keeps its box allocated.
@@ -261,7 +266,9 @@ unsafe impl Trace for AnyGc {
         tracer.visit_any_shared(self);
     }
 
-    fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+    fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+        tracer.visit_any_shared(self);
+    }
 
     fn never_panics(&self) -> bool {
         true

@@ -33,6 +33,7 @@
 //! | header bytes, tracked and not | 24, 16 | 32, 24 |
 //! | memory | pools of the thread | the global allocator's |
 //! | lists all objects (`objects`, `referrers`, `edges`, `deep_size_of`) | yes | no: [`referents`] and counts |
+//! | object graph | of all objects: [`objgraph`](crate::objgraph) | of suspects and what it is given: [`objgraph`] |
 //!
 //! The two do not see each other: a handle of the one kind in an object of the other is a
 //! reference from outside, and a cycle through both kinds leaks.
@@ -82,6 +83,7 @@ mod guess;
 pub(crate) mod header;
 mod local;
 mod module;
+pub mod objgraph;
 mod proof;
 mod second_word;
 mod settings;

@@ -26,6 +26,9 @@ pub(crate) const WEAK_CUT: u64 = 1 << 55;
 /// `trace` panicked for this object: it is not traced again.
 pub(crate) const OPAQUE: u64 = 1 << 56;
 
+/// A snapshot gave the object a number (`objgraph/ids.rs`).
+pub(crate) const NUMBERED: u64 = 1 << 57;
+
 const HOLD: u64 = 1 << 40;
 const HOLDS: u64 = TRACKED - HOLD;
 const WEAK: u64 = HOLD - 1;
@@ -108,11 +111,12 @@ impl SecondWord {
         true
     }
 
-    /// The value's count, if the object has no flag but `TRACKED` and nobody else keeps it.
+    /// The value's count, if the object has no flag that its end must heed and nobody else
+    /// keeps it.
     /// The caller is about to give up the value: none comes to it any more.
     #[inline]
     pub(crate) fn ends_plainly(&self) -> bool {
         // ORDERING: Acquire: pairs with Release in `less`: others are done with it.
-        self.0.load(Acquire) & !TRACKED == 1
+        self.0.load(Acquire) & !(TRACKED | NUMBERED) == 1
     }
 }
