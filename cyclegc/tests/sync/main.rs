@@ -7,6 +7,7 @@ mod handles;
 mod hard_cases;
 mod model;
 mod no_recursion;
+mod objgraph;
 mod panics;
 mod pointers;
 mod stress;

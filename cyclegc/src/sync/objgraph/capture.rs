@@ -370,3 +370,55 @@ impl<'a> Capture<'a> {
 fn saturated(count: u64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    use super::*;
+    use crate::sync::{self, Gc};
+
+    type Cell = Mutex<Vec<Gc<Mutex<u8>>>>;
+
+    /// Whether lists and candidates let go of an object, soon.
+    fn is_let_go<T: ?Sized>(gc: &Gc<T>) -> bool {
+        // Other tests collect, too.
+        (0..10_000).any(|_| {
+            sync::collect();
+            gc.head().second.ends_plainly()
+        })
+    }
+
+    #[test]
+    fn a_snapshot_gives_every_hold_back() {
+        let (leaf, stop) = (Gc::new(Mutex::new(0)), AtomicBool::new(false));
+        let cells = [(); 4].map(|()| Gc::new(Cell::default()));
+        let is_sound = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    for cell in &cells {
+                        let mut cell = cell.lock().expect("nobody panics");
+                        cell.clear();
+                        cell.push(leaf.clone());
+                        cell.push(Gc::new(Mutex::new(1)));
+                    }
+                }
+            });
+            let is_sound = (0..200).all(|_| {
+                let options = SnapshotOptions::new().root(&cells[0]).root(&cells[1]);
+                let graph = options.snapshot();
+                graph.find(&cells[0]).is_some() && graph.find(&cells[1]).is_some()
+            });
+            stop.store(true, Relaxed);
+            is_sound
+        });
+        assert!(is_sound);
+        assert!(cells.iter().all(is_let_go));
+        let kept = cells[0].lock().expect("nobody panics");
+        assert!(kept.iter().all(is_let_go));
+        // SAFETY: cells are tracked.
+        let head = unsafe { cells[0].object().tracked() };
+        assert_eq!(head.index(), 0);
+    }
+}
