@@ -39,6 +39,8 @@ mod export;
 mod file;
 #[cfg(feature = "pymalloc")]
 mod heap;
+#[cfg(feature = "cyclegc")]
+mod objects;
 mod record;
 pub mod snapshot;
 pub mod symbols;
@@ -47,6 +49,8 @@ mod timeline;
 #[cfg(feature = "export")]
 pub use export::{Format, UnknownFormat};
 pub use file::LoadError;
+#[cfg(feature = "cyclegc")]
+pub use objects::object_stacks;
 pub use record::{
     BadConfig, Config, Mode, NotTracing, PeakError, StartError, Traced, Unwinder, clear_traces,
     get_address_traceback, get_object_traceback, get_traceback_limit, get_traced_memory,

@@ -361,6 +361,9 @@ fn threads_that_move_handles_meanwhile_break_nothing() {
                     }
                     from.links().truncate(20);
                     to.links().truncate(20);
+                    if sync::tracked_count() > 2000 {
+                        sync::collect();
+                    }
                     let mut mine = Node::new(alive);
                     if let Some(value) = Gc::get_mut(&mut mine) {
                         value.life.touch();
@@ -368,12 +371,7 @@ fn threads_that_move_handles_meanwhile_break_nothing() {
                 }
             })
         };
-        let mut threads = vec![mutate(0), mutate(1)];
-        threads.push(scope.spawn(|| {
-            while !stop.load(SeqCst) {
-                sync::collect();
-            }
-        }));
+        let threads = vec![mutate(0), mutate(1)];
         for round in 0..rounds {
             let graph = graph_of(&tables[round % 4]);
             let node = graph.find(&tables[round % 4]).unwrap();
@@ -426,6 +424,57 @@ fn an_object_whose_last_handle_goes_under_the_eyes_of_a_snapshot_ends() {
     assert_eq!(snapshot().len(), 1, "it is a suspect");
     dropper.join().unwrap();
     assert_eq!((alive.load(SeqCst), alone.tracked_count()), (0, 0));
+}
+
+#[test]
+fn who_makes_objects_faster_than_a_snapshot_looks_is_not_chased() {
+    /// A chain that a thread makes longer whenever its end is looked at.
+    struct Growing(OnceLock<Gc<Growing>>, Arc<(Barrier, Barrier)>);
+
+    // SAFETY: the handle is reported once, and does not leave.
+    unsafe impl Trace for Growing {
+        fn trace(&self, tracer: &mut Tracer<'_>) {
+            tracer.value(&self.0);
+        }
+        fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+            if self.0.get().is_none() {
+                self.1.0.wait();
+                self.1.1.wait();
+            }
+            tracer.field("next", &self.0);
+        }
+    }
+
+    let _alone = alone();
+    let (barriers, stop) = (
+        Arc::new((Barrier::new(2), Barrier::new(2))),
+        AtomicBool::new(false),
+    );
+    let first = Gc::new(Growing(OnceLock::new(), barriers.clone()));
+    std::thread::scope(|scope| {
+        let grow = scope.spawn(|| {
+            let mut end = first.clone();
+            loop {
+                barriers.0.wait();
+                if stop.load(SeqCst) {
+                    break;
+                }
+                for _ in 0..5000 {
+                    let next = Gc::new(Growing(OnceLock::new(), barriers.clone()));
+                    end.0.set(next.clone()).ok();
+                    end = next;
+                }
+                barriers.1.wait();
+            }
+        });
+        let graph = graph_of(&first);
+        assert!((5000..200_000).contains(&graph.len()));
+        assert!(graph.find(&first).unwrap().links().len() == 1);
+        assert_eq!(graph.nodes().filter(|node| node.hides_links()).count(), 1);
+        stop.store(true, SeqCst);
+        barriers.0.wait();
+        join(vec![grow]);
+    });
 }
 
 #[test]
@@ -592,6 +641,7 @@ fn what_is_written_has_the_shared_graph() {
     let _alone = alone();
     let alive = Arc::default();
     let first = ring(&alive, 3);
+    drop(ring(&alive, 2));
     let graph = snapshot();
     let mut written = Vec::new();
     graph.write_heap_snapshot(&mut written).unwrap();

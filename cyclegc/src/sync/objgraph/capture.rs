@@ -45,6 +45,10 @@ use crate::sync::word::Pin;
 /// Objects that are looked at while who waits for one waits for all.
 const CHUNK: usize = 16;
 
+/// Tracked objects that are taken in besides twice those that there were: threads tell how
+/// many they made after a while.
+const ROOM: usize = 64 * 1024;
+
 /// Takes the snapshot that `options` say.
 pub(super) fn capture(options: &SnapshotOptions<'_>) -> ObjectGraph {
     if local::with(|local| local.proving.get()) {
@@ -76,6 +80,9 @@ struct Capture<'a> {
     memory_starts: Vec<usize>,
     /// Nodes whose edges were asked for.
     looked_at: usize,
+    /// Tracked objects that may still become nodes: who makes objects faster than we look
+    /// must not be chased.
+    room: usize,
     /// The handle that asks lies in an object.
     asker_is_inside: bool,
     aftermath: &'a mut Aftermath,
@@ -156,6 +163,7 @@ impl<'a> Capture<'a> {
             nodes: Nodes::default(),
             memory_starts: Vec::new(),
             looked_at: 0,
+            room: domain().census.alive().saturating_mul(2) + ROOM,
             asker_is_inside: false,
             aftermath,
         }
@@ -210,10 +218,12 @@ impl<'a> Capture<'a> {
         let is_node = head.count.count() != 0
             && !head.count.is_dead()
             && (head.vtable.type_id)() != TypeId::of::<WeakCell>();
-        let node = self.nodes.objects.len();
-        if !is_node || node > u32::MAX as usize / 2 {
+        let is_tracked = head.second.has(TRACKED);
+        let is_full = self.nodes.objects.len() > u32::MAX as usize / 2;
+        if !is_node || is_full || (is_tracked && self.room == 0) {
             return None;
         }
+        self.room -= usize::from(is_tracked);
         // SAFETY: the caller's; `get` has found none.
         unsafe { self.nodes.push(object) };
         // SAFETY: it has a hold.
@@ -225,7 +235,7 @@ impl<'a> Capture<'a> {
             .address(object.address())
             .has_finalizer((head.vtable.has_finalizer)())
             .id(id);
-        if head.second.has(TRACKED) {
+        if is_tracked {
             // SAFETY: just tested.
             let birth = unsafe { object.tracked() }.birth();
             info = info.generation_index(self.epochs.generation(birth));
@@ -328,8 +338,10 @@ impl<'a> Capture<'a> {
                 // SAFETY: an edge is a handle, so its target is allocated.
                 unsafe { target.head() }.count.let_mut_go();
                 // SAFETY: as above.
-                if let Some(target) = unsafe { self.node(target) } {
-                    self.builder.link(name, target);
+                match unsafe { self.node(target) } {
+                    Some(target) => self.builder.link(name, target),
+                    None if self.room == 0 => self.hides_links(node),
+                    None => {}
                 }
             }
             Sighting::Weak { name, target } => {
@@ -338,8 +350,12 @@ impl<'a> Capture<'a> {
                     self.builder.weak_link(name, target);
                 }
             }
-            Sighting::Hidden => self.builder.entry(node).flags |= NodeFlags::HIDES_LINKS,
+            Sighting::Hidden => self.hides_links(node),
         }
+    }
+
+    fn hides_links(&mut self, node: usize) {
+        self.builder.entry(node).flags |= NodeFlags::HIDES_LINKS;
     }
 
     /// Takes the handles away that are neither links nor a user's.
