@@ -42,8 +42,9 @@ impl<'a> SnapshotOptions<'a> {
     /// Asks where each object was made: `stack_of` is given the address at which its
     /// memory starts, and says the calls, innermost first.
     ///
-    /// For what traces the global allocator. Objects lie in pools, of which that sees
-    /// only the whole; built with `--cfg cyclegc_alone` each has memory of its own.
+    /// For what traces the global allocator, as `tracemalloc::object_stacks`. Objects lie in
+    /// pools, of which that sees only the whole; those of more than 3584 bytes have memory of
+    /// their own, and built with `--cfg cyclegc_alone` each has.
     ///
     /// ```
     /// # use cyclegc::objgraph::SnapshotOptions;

@@ -77,12 +77,27 @@
 //!
 //! Where nobody writes, counts and links are exact. A handle that moves meanwhile may be seen
 //! twice or not at all, and an object that dies may be a node without handles. So a count of
-//! handles from outside may be wrong; a link was there when it was seen.
+//! handles from outside may be wrong; a link was there when it was seen. Who makes objects
+//! faster than the snapshot looks is not chased: when it has twice as many as there were,
+//! about, it takes in no more tracked ones.
+//!
+//! # Where objects were made
+//!
+//! [`SnapshotOptions::stacks`] asks somebody. In a program that `tracemalloc` traces,
+//! `tracemalloc::object_stacks` (its feature `cyclegc`) answers, and DevTools shows the stack
+//! of each object:
+//!
+//! ```ignore
+//! let stacks = tracemalloc::object_stacks()?;
+//! let graph = sync::objgraph::SnapshotOptions::new().root(&server).stacks(&stacks).snapshot();
+//! graph.save_heap_snapshot("server.heapsnapshot")?;
+//! ```
 //!
 //! # Numbers
 //!
-//! [`ObjectId`]s of shared objects are the process's. [`objgraph::at`](crate::objgraph::at)
-//! and [`Chain::objects`] look among the objects of their thread, so they find none of these.
+//! [`ObjectId`]s of shared objects are the process's, those of a thread's objects the thread's:
+//! one of each may have the same number. [`objgraph::at`](crate::objgraph::at) looks among the
+//! thread's, and [`Chain::objects`] gives none of shared ones.
 //!
 //! [`why_alive`]: crate::objgraph::why_alive
 //! [`find_ref_chain`]: crate::objgraph::find_ref_chain

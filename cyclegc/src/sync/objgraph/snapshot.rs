@@ -76,8 +76,9 @@ impl<'a> SnapshotOptions<'a> {
     /// Asks where each object was made: `stack_of` is given the address at which its
     /// memory starts, and says the calls, innermost first.
     ///
-    /// For what traces the global allocator, of which each object has a block. It runs when
-    /// the snapshot is taken and no lock is held: an object may have died since.
+    /// For what traces the global allocator, as `tracemalloc::object_stacks`: each object has
+    /// a block of its own. `stack_of` runs when the snapshot is taken and no lock is held: an
+    /// object may have died since.
     ///
     /// ```
     /// use cyclegc::objgraph::Frame;
