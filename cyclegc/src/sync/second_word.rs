@@ -111,12 +111,17 @@ impl SecondWord {
         true
     }
 
-    /// The value's count, if the object has no flag that its end must heed and nobody else
-    /// keeps it.
+    /// The value's count, if the object has no flag but `TRACKED` and nobody else keeps it.
     /// The caller is about to give up the value: none comes to it any more.
     #[inline]
     pub(crate) fn ends_plainly(&self) -> bool {
         // ORDERING: Acquire: pairs with Release in `less`: others are done with it.
-        self.0.load(Acquire) & !(TRACKED | NUMBERED) == 1
+        self.0.load(Acquire) & !TRACKED == 1
+    }
+
+    /// Whether the collector keeps the memory somewhere.
+    #[cfg(test)]
+    pub(crate) fn is_held(&self) -> bool {
+        self.has(HOLDS)
     }
 }
