@@ -8,6 +8,7 @@ mod hard_cases;
 mod model;
 mod no_recursion;
 mod objgraph;
+mod objgraph_threads;
 mod panics;
 mod pointers;
 mod stress;
