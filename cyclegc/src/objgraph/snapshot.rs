@@ -58,7 +58,8 @@ impl<'a> SnapshotOptions<'a> {
     }
 
     /// Does not count `handle` itself among the handles from outside: it is the one
-    /// with which somebody asks. It counts if it lies in an object of the graph.
+    /// with which somebody asks. It counts if it lies in an object of the graph. The object
+    /// of a [`sync`](crate::sync) handle is in no such graph: nothing changes then.
     ///
     /// ```
     /// use cyclegc::{Gc, objgraph::SnapshotOptions};
