@@ -23,6 +23,8 @@ fn links(node: GraphNode<'_>) -> Vec<String> {
         .collect()
 }
 
+type Slice = Option<Gc<[Gc<u8>]>>;
+
 #[derive(Trace, Default)]
 struct Everything {
     mutex: Mutex<Vec<Gc<u8>>>,
@@ -32,7 +34,7 @@ struct Everything {
     any: Option<AnyGc>,
     map: BTreeMap<&'static str, Gc<str>>,
     weak: Mutex<Weak<u8>>,
-    plain: (Option<Gc<u8>>, Option<Gc<[Gc<u8>]>>),
+    plain: (Option<Gc<u8>>, Slice),
 }
 
 #[test]
