@@ -6,10 +6,16 @@ use std::ptr::NonNull;
 use crate::any::AnyGc;
 use crate::gc::Gc;
 use crate::header::{COUNT_MASK, DEAD, Header};
-use crate::trace::{NESTING_LIMIT, Trace};
+use crate::sync;
+use crate::sync::header::Object;
+use crate::sync::visit::Visit;
+use crate::trace::{NESTING_LIMIT, Trace, Tracer};
 use crate::weak::Weak;
 
 /// A handle that an object owns, and where in the object it is.
+///
+/// What [`edges`](crate::edges) lists; those of objects that threads share are
+/// [`sync::Edge`]s.
 ///
 /// ```
 /// use cyclegc::{Gc, Trace};
@@ -24,11 +30,11 @@ use crate::weak::Weak;
 /// assert_eq!(names, [".cells[0]", ".cells[1]"]);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Edge {
+pub struct Edge<A = AnyGc> {
     /// Path from the object to the handle: `.field`, `[index]`, `["key"]`.
     pub name: String,
     /// What the handle refers to.
-    pub target: AnyGc,
+    pub target: A,
 }
 
 /// Receives the edges of an object with their names.
@@ -80,7 +86,13 @@ pub(crate) enum Sighting<'a> {
     Hidden,
 }
 
-type Sink<'a> = &'a mut dyn FnMut(Sighting<'_>);
+/// Who hears of what: each flavour of its own handles.
+enum Sink<'a> {
+    OneThread(&'a mut dyn FnMut(Sighting<'_>)),
+    /// The name of a handle to an object that threads share, and its target. This thread is
+    /// pinned (see `sync/epoch.rs`).
+    Shared(&'a mut dyn FnMut(&str, Object)),
+}
 
 impl std::fmt::Debug for EdgeTracer<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -91,13 +103,22 @@ impl std::fmt::Debug for EdgeTracer<'_> {
 }
 
 impl<'a> EdgeTracer<'a> {
-    pub(crate) fn new(sink: Sink<'a>) -> Self {
+    pub(crate) fn new(sink: &'a mut dyn FnMut(Sighting<'_>)) -> Self {
         Self::with_path(String::new(), sink)
     }
 
     /// As `new`, with a string to write names in, of which [`Self::into_path`] gives
     /// the memory back.
-    pub(crate) fn with_path(mut path: String, sink: Sink<'a>) -> Self {
+    pub(crate) fn with_path(path: String, sink: &'a mut dyn FnMut(Sighting<'_>)) -> Self {
+        Self::telling(Sink::OneThread(sink), path)
+    }
+
+    /// Tells `sink` of handles to objects that threads share. The caller is pinned.
+    pub(crate) fn shared(sink: &'a mut dyn FnMut(&str, Object)) -> Self {
+        Self::telling(Sink::Shared(sink), String::new())
+    }
+
+    fn telling(sink: Sink<'a>, mut path: String) -> Self {
         path.clear();
         EdgeTracer {
             path,
@@ -302,6 +323,63 @@ impl<'a> EdgeTracer<'a> {
         self.strong(any.header(), any.identity());
     }
 
+    /// Reports one handle to an object that threads share, as [`visit`](Self::visit) does.
+    ///
+    /// [`sync::edges`] hears of these, and [`edges`](crate::edges) of `visit`'s.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Trace, Tracer, sync::{self, Gc}};
+    ///
+    /// struct Slot(Gc<str>);
+    ///
+    /// // SAFETY: the one owned handle is reported once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit_shared(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.visit_shared(&self.0);
+    ///     }
+    /// }
+    ///
+    /// assert_eq!(sync::edges(&Gc::new(vec![Slot("x".into())]))[0].name, "[0]");
+    /// ```
+    pub fn visit_shared<T: ?Sized>(&mut self, gc: &sync::Gc<T>) {
+        self.shared_edge(gc.object());
+    }
+
+    /// Reports one type-erased handle to an object that threads share.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Trace, Tracer, sync::{self, AnyGc, Gc}};
+    ///
+    /// struct Slot(AnyGc);
+    ///
+    /// // SAFETY: the one owned handle is reported once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit_any_shared(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.visit_any_shared(&self.0);
+    ///     }
+    /// }
+    ///
+    /// let slots = Gc::new(vec![Slot(Gc::new(1).into())]);
+    /// assert_eq!(sync::edges(&slots)[0].name, "[0]");
+    /// ```
+    pub fn visit_any_shared(&mut self, any: &sync::AnyGc) {
+        self.shared_edge(any.object());
+    }
+
+    /// Reports a handle to an object that threads share. Its cell is locked by this thread,
+    /// or it was read from a pointer while this thread was pinned; or nobody listens.
+    pub(crate) fn shared_edge(&mut self, target: Object) {
+        if let Sink::Shared(sink) = &mut self.sink {
+            sink(&self.path, target);
+        }
+    }
+
     /// Reports a handle that does not keep its object alive: object graphs draw
     /// it, [`edges`](crate::edges) leaves it out. Nothing if the object is dead.
     ///
@@ -329,8 +407,7 @@ impl<'a> EdgeTracer<'a> {
     /// ```
     pub fn visit_weak<T: ?Sized>(&mut self, weak: &Weak<T>) {
         if let Some(target) = weak.target() {
-            let name = &self.path;
-            (self.sink)(Sighting::Weak { name, target });
+            self.sighting(|name| Sighting::Weak { name, target });
         }
     }
 
@@ -348,24 +425,47 @@ impl<'a> EdgeTracer<'a> {
     /// # drop(borrowed);
     /// ```
     pub fn hidden(&mut self) {
-        (self.sink)(Sighting::Hidden);
+        self.sighting(|_| Sighting::Hidden);
     }
 
-    pub(crate) fn numbered(&mut self, number: usize, target: NonNull<Header>) {
+    /// Reports what `trace` finds, by number.
+    pub(crate) fn numbered(&mut self, trace: impl FnOnce(&mut Tracer<'_>)) {
+        let mut found = Vec::new();
+        // Keeps the locks that are taken until their handles are reported.
+        let mut visit = Visit::new();
+        let tracer = match self.sink {
+            Sink::OneThread(_) => Tracer::new(&mut found),
+            Sink::Shared(_) => Tracer::shared(&mut visit, &mut found),
+        };
+        trace(&mut tracer.in_cells(self.cells));
+        for (number, target) in found.into_iter().enumerate() {
+            self.with_number(number, |edges| edges.strong(target, 0));
+        }
+        for (number, target) in visit.found.iter().enumerate() {
+            self.with_number(number, |edges| edges.shared_edge(*target));
+        }
+    }
+
+    fn with_number(&mut self, number: usize, report: impl FnOnce(&mut Self)) {
         let before = self.path.len();
         // Writing to a `String` does not fail.
         let _ = write!(self.path, "<{number}>");
-        self.strong(target, 0);
+        report(self);
         self.path.truncate(before);
     }
 
     fn strong(&mut self, target: NonNull<Header>, handle: usize) {
-        let name = &self.path;
-        (self.sink)(Sighting::Strong {
+        self.sighting(|name| Sighting::Strong {
             name,
             target,
             handle,
         });
+    }
+
+    fn sighting<'s>(&'s mut self, sighting: impl FnOnce(&'s str) -> Sighting<'s>) {
+        if let Sink::OneThread(sink) = &mut self.sink {
+            sink(sighting(&self.path));
+        }
     }
 
     pub(crate) fn into_path(self) -> String {

@@ -296,7 +296,13 @@ unsafe impl<T: 'static> Trace for AtomicGc<T> {
         }
     }
 
-    fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+    fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+        // ORDERING: Acquire: as in `load`. Who listens is pinned.
+        let target = NonNull::new(without_mark(self.pointer.load(Acquire)));
+        if let Some(target) = target {
+            tracer.shared_edge(Object(target));
+        }
+    }
 
     fn never_panics(&self) -> bool {
         true

@@ -498,7 +498,9 @@ unsafe impl<T: ?Sized + 'static> Trace for Gc<T> {
         tracer.visit_shared(self);
     }
 
-    fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+    fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+        tracer.visit_shared(self);
+    }
 
     fn never_panics(&self) -> bool {
         true

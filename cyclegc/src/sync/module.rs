@@ -8,11 +8,8 @@ use crate::module::{CallbackId, CollectInfo, CollectStats, GenerationStats, Phas
 use crate::sync::any::AnyGc;
 use crate::sync::collect as collector;
 use crate::sync::domain::domain;
-use crate::sync::epoch;
 use crate::sync::local;
 use crate::sync::types::lock;
-use crate::sync::visit::Visit;
-use crate::trace::Tracer;
 
 /// Collects all generations, in this thread (`gc.collect()`).
 ///
@@ -147,41 +144,6 @@ pub fn count() -> (u32, u32, u32) {
 #[must_use]
 pub fn stats() -> [GenerationStats; 3] {
     lock(&domain().collector).stats
-}
-
-/// The number of tracked objects of the process, as far as threads have added them up: this
-/// one and those that have ended have.
-///
-/// ```
-/// use cyclegc::sync::{self, Gc};
-///
-/// let before = sync::tracked_count();
-/// let list = Gc::new(vec![Gc::new(1)]);
-/// assert_eq!(sync::tracked_count(), before + 1);
-/// # drop(list);
-/// ```
-#[must_use]
-pub fn tracked_count() -> usize {
-    local::with(|local| local.report());
-    domain().census.alive()
-}
-
-/// The number of suspects: objects that had two handles at once, and have not been seen
-/// with one by an old collection since. Some may have died.
-///
-/// ```
-/// use cyclegc::sync::{self, Gc};
-///
-/// let before = sync::suspect_count();
-/// let list = Gc::new(vec![Gc::new(1)]);
-/// let again = list.clone();
-/// assert_eq!(sync::suspect_count(), before + 1);
-/// # drop((list, again));
-/// ```
-#[must_use]
-pub fn suspect_count() -> usize {
-    let listed: usize = lock(&domain().collector).lists.iter().map(Vec::len).sum();
-    listed + domain().shards.len()
 }
 
 /// Takes all tracked objects out of the collections to come (`gc.freeze`).
@@ -328,37 +290,4 @@ pub fn garbage() -> Vec<AnyGc> {
 /// ```
 pub fn take_garbage() -> Vec<AnyGc> {
     std::mem::take(&mut *lock(&domain().garbage))
-}
-
-/// The objects that `object` holds handles to (`gc.get_referents`).
-///
-/// One entry for each handle, so there can be duplicates. What lies in a locked cell is
-/// not seen.
-///
-/// ```
-/// use cyclegc::sync::{self, AnyGc, Gc};
-///
-/// let inner = Gc::new(1);
-/// let outer = Gc::new(vec![inner.clone(), inner.clone()]);
-/// assert_eq!(sync::referents(&outer), [AnyGc::from(&inner), AnyGc::from(&inner)]);
-/// ```
-#[must_use]
-pub fn referents(object: impl Into<AnyGc>) -> Vec<AnyGc> {
-    // Dropped last: it keeps the value, from which the guards borrow.
-    let object: AnyGc = object.into();
-    let _pinned = epoch::pin();
-    let mut visit = Visit::new();
-    let mut unused = Vec::new();
-    let mut tracer = Tracer::shared(&mut visit, &mut unused);
-    // SAFETY: a handle keeps the object.
-    let vtable = unsafe { object.object().head() }.vtable;
-    // SAFETY: the handle keeps the value until the guards are gone, and since it could be
-    // had, no `&mut` to the value exists.
-    unsafe { (vtable.trace)(object.object(), &mut tracer) };
-    visit
-        .found
-        .iter()
-        // SAFETY: an edge is a handle, whose cell is still locked, or its pointer pinned.
-        .map(|target| unsafe { AnyGc::share(*target) })
-        .collect()
 }
