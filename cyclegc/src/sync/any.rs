@@ -198,7 +198,8 @@ impl AnyGc {
     /// The epoch in which the object was born, if it is tracked.
     pub(crate) fn birth(&self) -> Option<u32> {
         // SAFETY: a handle keeps the object, which is tracked.
-        self.is_tracked().then(|| unsafe { self.object.tracked() }.birth())
+        self.is_tracked()
+            .then(|| unsafe { self.object.tracked() }.birth())
     }
 
     /// A typed handle, if `T` is the object's type.

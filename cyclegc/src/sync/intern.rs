@@ -6,9 +6,9 @@ use std::sync::Arc;
 #[cfg(not(loom))]
 use std::sync::OnceLock;
 
+use crate::intern::{Table, interner};
 #[cfg(not(loom))]
 use crate::intern::{small_index, small_ints};
-use crate::intern::{Table, interner};
 use crate::sync::gc::Gc;
 use crate::sync::local::{self, Local};
 use crate::sync::types::{Mutex, lock};
