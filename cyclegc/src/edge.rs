@@ -68,30 +68,28 @@ pub struct EdgeTracer<'a> {
     pub(crate) cells: u32,
 }
 
-/// What an [`EdgeTracer`] comes upon.
-pub(crate) enum Sighting<'a> {
+/// What an [`EdgeTracer`] comes upon; objects are this thread's, or shared ones.
+pub(crate) enum Sighting<'a, T = NonNull<Header>> {
     /// A handle that keeps `target` alive. `handle` is its [`Gc::identity`], 0 if that is
     /// not known.
     Strong {
         name: &'a str,
-        target: NonNull<Header>,
+        target: T,
         handle: usize,
     },
-    /// A handle that does not. The target is alive.
-    Weak {
-        name: &'a str,
-        target: NonNull<Header>,
-    },
+    /// A handle that does not. The target is alive, a shared one at some moment.
+    Weak { name: &'a str, target: T },
     /// A cell that somebody is using: what it holds is not known.
     Hidden,
 }
 
-/// Who hears of what: each flavour of its own handles.
+type OwnSink<'a> = &'a mut dyn FnMut(Sighting<'_>);
+type SharedSink<'a> = &'a mut dyn FnMut(Sighting<'_, Object>);
+
+/// Who listens, to handles of one kind.
 enum Sink<'a> {
-    OneThread(&'a mut dyn FnMut(Sighting<'_>)),
-    /// The name of a handle to an object that threads share, and its target. This thread is
-    /// pinned (see `sync/epoch.rs`).
-    Shared(&'a mut dyn FnMut(&str, Object)),
+    Own(OwnSink<'a>),
+    Shared(SharedSink<'a>),
 }
 
 impl std::fmt::Debug for EdgeTracer<'_> {
@@ -103,22 +101,27 @@ impl std::fmt::Debug for EdgeTracer<'_> {
 }
 
 impl<'a> EdgeTracer<'a> {
-    pub(crate) fn new(sink: &'a mut dyn FnMut(Sighting<'_>)) -> Self {
+    pub(crate) fn new(sink: OwnSink<'a>) -> Self {
         Self::with_path(String::new(), sink)
     }
 
     /// As `new`, with a string to write names in, of which [`Self::into_path`] gives
     /// the memory back.
-    pub(crate) fn with_path(path: String, sink: &'a mut dyn FnMut(Sighting<'_>)) -> Self {
-        Self::telling(Sink::OneThread(sink), path)
+    pub(crate) fn with_path(path: String, sink: OwnSink<'a>) -> Self {
+        Self::listening(path, Sink::Own(sink))
     }
 
-    /// Tells `sink` of handles to objects that threads share. The caller is pinned.
-    pub(crate) fn shared(sink: &'a mut dyn FnMut(&str, Object)) -> Self {
-        Self::telling(Sink::Shared(sink), String::new())
+    /// As `with_path`, for handles to shared objects. A target's memory stays until `sink`
+    /// returns.
+    ///
+    /// # Safety
+    ///
+    /// The thread is pinned (`sync/epoch.rs`) while this is used.
+    pub(crate) unsafe fn shared(path: String, sink: SharedSink<'a>) -> Self {
+        Self::listening(path, Sink::Shared(sink))
     }
 
-    fn telling(sink: Sink<'a>, mut path: String) -> Self {
+    fn listening(mut path: String, sink: Sink<'a>) -> Self {
         path.clear();
         EdgeTracer {
             path,
@@ -323,63 +326,6 @@ impl<'a> EdgeTracer<'a> {
         self.strong(any.header(), any.identity());
     }
 
-    /// Reports one handle to an object that threads share, as [`visit`](Self::visit) does.
-    ///
-    /// [`sync::edges`] hears of these, and [`edges`](crate::edges) of `visit`'s.
-    ///
-    /// ```
-    /// use cyclegc::{EdgeTracer, Trace, Tracer, sync::{self, Gc}};
-    ///
-    /// struct Slot(Gc<str>);
-    ///
-    /// // SAFETY: the one owned handle is reported once.
-    /// unsafe impl Trace for Slot {
-    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
-    ///         tracer.visit_shared(&self.0);
-    ///     }
-    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
-    ///         tracer.visit_shared(&self.0);
-    ///     }
-    /// }
-    ///
-    /// assert_eq!(sync::edges(&Gc::new(vec![Slot("x".into())]))[0].name, "[0]");
-    /// ```
-    pub fn visit_shared<T: ?Sized>(&mut self, gc: &sync::Gc<T>) {
-        self.shared_edge(gc.object());
-    }
-
-    /// Reports one type-erased handle to an object that threads share.
-    ///
-    /// ```
-    /// use cyclegc::{EdgeTracer, Trace, Tracer, sync::{self, AnyGc, Gc}};
-    ///
-    /// struct Slot(AnyGc);
-    ///
-    /// // SAFETY: the one owned handle is reported once.
-    /// unsafe impl Trace for Slot {
-    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
-    ///         tracer.visit_any_shared(&self.0);
-    ///     }
-    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
-    ///         tracer.visit_any_shared(&self.0);
-    ///     }
-    /// }
-    ///
-    /// let slots = Gc::new(vec![Slot(Gc::new(1).into())]);
-    /// assert_eq!(sync::edges(&slots)[0].name, "[0]");
-    /// ```
-    pub fn visit_any_shared(&mut self, any: &sync::AnyGc) {
-        self.shared_edge(any.object());
-    }
-
-    /// Reports a handle to an object that threads share. Its cell is locked by this thread,
-    /// or it was read from a pointer while this thread was pinned; or nobody listens.
-    pub(crate) fn shared_edge(&mut self, target: Object) {
-        if let Sink::Shared(sink) = &mut self.sink {
-            sink(&self.path, target);
-        }
-    }
-
     /// Reports a handle that does not keep its object alive: object graphs draw
     /// it, [`edges`](crate::edges) leaves it out. Nothing if the object is dead.
     ///
@@ -406,9 +352,59 @@ impl<'a> EdgeTracer<'a> {
     /// assert!(links[0].is_weak());
     /// ```
     pub fn visit_weak<T: ?Sized>(&mut self, weak: &Weak<T>) {
-        if let Some(target) = weak.target() {
-            self.sighting(|name| Sighting::Weak { name, target });
+        if let (Sink::Own(sink), Some(target)) = (&mut self.sink, weak.target()) {
+            let name = &self.path;
+            sink(Sighting::Weak { name, target });
         }
+    }
+
+    /// Reports one handle to an object that threads share, as [`visit`](Self::visit) does.
+    ///
+    /// [`sync::edges`] hears of these, and [`edges`](crate::edges) of `visit`'s.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Trace, Tracer, sync::{self, Gc}};
+    ///
+    /// struct Slot(Gc<str>);
+    ///
+    /// // SAFETY: the one owned handle is reported once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit_shared(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.visit_shared(&self.0);
+    ///     }
+    /// }
+    ///
+    /// assert_eq!(sync::edges(&Gc::new(vec![Slot("x".into())]))[0].name, "[0]");
+    /// ```
+    pub fn visit_shared<T: ?Sized>(&mut self, gc: &sync::Gc<T>) {
+        self.strong_shared(gc.object(), gc.identity());
+    }
+
+    /// Reports one type-erased handle to an object that threads share.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Trace, Tracer, sync::{self, AnyGc, Gc}};
+    ///
+    /// struct Slot(AnyGc);
+    ///
+    /// // SAFETY: the one owned handle is reported once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit_any_shared(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.visit_any_shared(&self.0);
+    ///     }
+    /// }
+    ///
+    /// let slots = Gc::new(vec![Slot(Gc::new(1).into())]);
+    /// assert_eq!(sync::edges(&slots)[0].name, "[0]");
+    /// ```
+    pub fn visit_any_shared(&mut self, any: &sync::AnyGc) {
+        self.strong_shared(any.object(), any.identity());
     }
 
     /// Says that the object holds something that cannot be looked at now, such
@@ -425,28 +421,31 @@ impl<'a> EdgeTracer<'a> {
     /// # drop(borrowed);
     /// ```
     pub fn hidden(&mut self) {
-        self.sighting(|_| Sighting::Hidden);
+        match &mut self.sink {
+            Sink::Own(sink) => sink(Sighting::Hidden),
+            Sink::Shared(sink) => sink(Sighting::Hidden),
+        }
     }
 
-    /// Reports what `trace` finds, by number.
-    pub(crate) fn numbered(&mut self, trace: impl FnOnce(&mut Tracer<'_>)) {
+    /// Reports the edges that a value's `trace` finds, each by its number.
+    pub(crate) fn by_number<T: Trace + ?Sized>(&mut self, value: &T) {
         let mut found = Vec::new();
-        // Keeps the locks that are taken until their handles are reported.
-        let mut visit = Visit::new();
-        let tracer = match self.sink {
-            Sink::OneThread(_) => Tracer::new(&mut found),
-            Sink::Shared(_) => Tracer::shared(&mut visit, &mut found),
-        };
-        trace(&mut tracer.in_cells(self.cells));
-        for (number, target) in found.into_iter().enumerate() {
-            self.with_number(number, |edges| edges.strong(target, 0));
+        if !self.is_shared() {
+            value.trace(&mut Tracer::new(&mut found).in_cells(self.cells));
+            for (number, target) in found.into_iter().enumerate() {
+                self.numbered(number, |this| this.strong(target, 0));
+            }
+            return;
         }
+        // Its guards are dropped when the targets were reported.
+        let mut visit = Visit::new();
+        value.trace(&mut Tracer::shared(&mut visit, &mut found).in_cells(self.cells));
         for (number, target) in visit.found.iter().enumerate() {
-            self.with_number(number, |edges| edges.shared_edge(*target));
+            self.numbered(number, |this| this.strong_shared(*target, 0));
         }
     }
 
-    fn with_number(&mut self, number: usize, report: impl FnOnce(&mut Self)) {
+    fn numbered(&mut self, number: usize, report: impl FnOnce(&mut Self)) {
         let before = self.path.len();
         // Writing to a `String` does not fail.
         let _ = write!(self.path, "<{number}>");
@@ -454,17 +453,31 @@ impl<'a> EdgeTracer<'a> {
         self.path.truncate(before);
     }
 
-    fn strong(&mut self, target: NonNull<Header>, handle: usize) {
-        self.sighting(|name| Sighting::Strong {
-            name,
-            target,
-            handle,
-        });
+    /// Whether handles to shared objects are asked for.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.sink, Sink::Shared(_))
     }
 
-    fn sighting<'s>(&'s mut self, sighting: impl FnOnce(&'s str) -> Sighting<'s>) {
-        if let Sink::OneThread(sink) = &mut self.sink {
-            sink(sighting(&self.path));
+    fn strong(&mut self, target: NonNull<Header>, handle: usize) {
+        if let Sink::Own(sink) = &mut self.sink {
+            let name = &self.path;
+            sink(Sighting::Strong {
+                name,
+                target,
+                handle,
+            });
+        }
+    }
+
+    /// Reports a handle to an object whose memory stays meanwhile.
+    pub(crate) fn strong_shared(&mut self, target: Object, handle: usize) {
+        if let Sink::Shared(sink) = &mut self.sink {
+            let name = &self.path;
+            sink(Sighting::Strong {
+                name,
+                target,
+                handle,
+            });
         }
     }
 

@@ -113,7 +113,7 @@ pub unsafe trait Trace: 'static {
     /// assert_eq!(cyclegc::edges(&pair)[1].name, "<1>");
     /// ```
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
-        tracer.numbered(|tracer| self.trace(tracer));
+        tracer.by_number(self);
     }
 
     /// Whether values of this type can ever own a handle.
@@ -333,9 +333,10 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// As if so many cells were being looked into.
-    pub(crate) fn in_cells(self, cells: u32) -> Self {
-        Tracer { cells, ..self }
+    /// As if so many `Cell`s were being looked into.
+    pub(crate) fn in_cells(mut self, cells: u32) -> Self {
+        self.cells = cells;
+        self
     }
 }
 

@@ -76,6 +76,11 @@ impl AnyGc {
         self.object
     }
 
+    /// What no other handle has.
+    pub(crate) fn identity(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     #[inline]
     fn head(&self) -> &Header {
         // SAFETY: a handle keeps its box allocated.

@@ -297,10 +297,13 @@ unsafe impl<T: 'static> Trace for AtomicGc<T> {
     }
 
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
-        // ORDERING: Acquire: as in `load`. Who listens is pinned.
-        let target = NonNull::new(without_mark(self.pointer.load(Acquire)));
-        if let Some(target) = target {
-            tracer.shared_edge(Object(target));
+        if tracer.is_shared() {
+            // ORDERING: Acquire: as in `load`.
+            let target = without_mark(self.pointer.load(Acquire));
+            if let Some(target) = NonNull::new(target) {
+                // The thread is pinned (`EdgeTracer::shared`): invariant 2.
+                tracer.strong_shared(Object(target), 0);
+            }
         }
     }
 

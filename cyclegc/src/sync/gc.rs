@@ -254,6 +254,11 @@ impl<T: ?Sized> Gc<T> {
         Object(self.object.cast())
     }
 
+    /// What no other handle has.
+    pub(crate) fn identity(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     #[inline]
     pub(crate) fn head(&self) -> &Header {
         // SAFETY: a handle keeps its box allocated.

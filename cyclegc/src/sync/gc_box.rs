@@ -220,7 +220,7 @@ impl<T: Erased + ?Sized> Table<T> {
     unsafe fn trace_edges(object: Object, tracer: &mut EdgeTracer<'_>) {
         // SAFETY: the caller's.
         let value = unsafe { Self::value(object) };
-        // SAFETY: the caller's object is alive, and no `&mut` to it exists.
+        // SAFETY: as in `trace`.
         unsafe { &*value }.trace_edges(tracer);
     }
 

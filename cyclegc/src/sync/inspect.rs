@@ -4,16 +4,14 @@
 //! a collector does it, for a moment, while the threads go on: what is found may have changed
 //! when it is told.
 
-use crate::edge::EdgeTracer;
+use crate::edge::{EdgeTracer, Sighting};
 use crate::generation::{Generation, PERMANENT};
 use crate::module::reach;
 use crate::sync::any::AnyGc;
 use crate::sync::collect::locked;
-use crate::sync::domain::domain;
 use crate::sync::epoch;
 use crate::sync::header::Object;
-use crate::sync::local;
-use crate::sync::types::lock;
+use crate::sync::suspects::release_hold;
 use crate::sync::visit::Visit;
 use crate::trace::Tracer;
 
@@ -41,7 +39,7 @@ pub type Edge = crate::edge::Edge<AnyGc>;
 /// what had two handles at once, until two full collections saw it with one, and what such
 /// objects reach. So **every object is there that has two handles, or is part of a cycle**;
 /// those are missing which have one handle, in the hands of a thread or of another that is
-/// missing. [`tracked_count`] counts them all.
+/// missing. [`tracked_count`](crate::sync::tracked_count) counts them all.
 ///
 /// Frozen objects are not listed, as in CPython, nor are objects that a `&mut` from
 /// [`Gc::get_mut`](crate::sync::Gc::get_mut) may still reach, nor what was locked just then
@@ -61,14 +59,25 @@ pub type Edge = crate::edge::Edge<AnyGc>;
 /// ```
 #[must_use]
 pub fn objects(generation: Option<Generation>) -> Vec<AnyGc> {
-    let (suspects, epochs) = locked(|collector| {
+    let (entries, epochs) = locked(|collector| {
         collector.take_shards();
         // What frozen ones refer to need not be frozen.
-        let entries = collector.lists.iter().flatten();
-        // SAFETY: an entry has a hold, and stays in its list while this thread has the lock.
-        let handles = entries.filter_map(|entry| unsafe { AnyGc::try_share(*entry) });
-        (handles.collect(), collector.epochs.clone())
+        let entries: Vec<Object> = collector.lists.iter().flatten().copied().collect();
+        for entry in &entries {
+            // SAFETY: an entry has a hold, and stays in its list while this thread has the
+            // lock.
+            unsafe { entry.head() }.second.hold();
+        }
+        (entries, collector.epochs.clone())
     });
+    let handles = entries.into_iter().filter_map(|entry| {
+        // SAFETY: it was held.
+        let handle = unsafe { AnyGc::try_share(entry) };
+        // SAFETY: that hold is given up.
+        unsafe { release_hold(entry) };
+        handle
+    });
+    let suspects = handles.collect();
     let mut objects = reach(suspects, |object| {
         let mut targets = referents(object);
         targets.retain(AnyGc::is_tracked);
@@ -160,13 +169,17 @@ pub fn edges(object: impl Into<AnyGc>) -> Vec<Edge> {
 fn edges_of(object: &AnyGc) -> (Vec<Edge>, usize) {
     let _pinned = epoch::pin();
     let mut edges = Vec::new();
-    let mut sink = |name: &str, target: Object| {
+    let mut sink = |sighting: Sighting<'_, Object>| {
+        let Sighting::Strong { name, target, .. } = sighting else {
+            return;
+        };
         // SAFETY: an edge is a handle, whose cell is still locked, or its pointer pinned.
         let target = unsafe { AnyGc::share(target) };
         let name = name.to_owned();
         edges.push(Edge { name, target });
     };
-    let mut tracer = EdgeTracer::shared(&mut sink);
+    // SAFETY: pinned above.
+    let mut tracer = unsafe { EdgeTracer::shared(String::new(), &mut sink) };
     // SAFETY: a handle keeps the object.
     let vtable = unsafe { object.object().head() }.vtable;
     // SAFETY: as in `look_at`.
@@ -199,39 +212,4 @@ pub fn deep_size_of(object: impl Into<AnyGc>) -> usize {
         edges.into_iter().map(|edge| edge.target).collect()
     });
     size_bytes
-}
-
-/// The number of tracked objects of the process, as far as threads have added them up: this
-/// one and those that have ended have.
-///
-/// ```
-/// use cyclegc::sync::{self, Gc};
-///
-/// let before = sync::tracked_count();
-/// let list = Gc::new(vec![Gc::new(1)]);
-/// assert_eq!(sync::tracked_count(), before + 1);
-/// # drop(list);
-/// ```
-#[must_use]
-pub fn tracked_count() -> usize {
-    local::with(|local| local.report());
-    domain().census.alive()
-}
-
-/// The number of suspects: objects that had two handles at once, and have not been seen
-/// with one by an old collection since. Some may have died.
-///
-/// ```
-/// use cyclegc::sync::{self, Gc};
-///
-/// let before = sync::suspect_count();
-/// let list = Gc::new(vec![Gc::new(1)]);
-/// let again = list.clone();
-/// assert_eq!(sync::suspect_count(), before + 1);
-/// # drop((list, again));
-/// ```
-#[must_use]
-pub fn suspect_count() -> usize {
-    let listed: usize = lock(&domain().collector).lists.iter().map(Vec::len).sum();
-    listed + domain().shards.len()
 }

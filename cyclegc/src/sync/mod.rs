@@ -33,7 +33,6 @@
 //! | header bytes, tracked and not | 24, 16 | 32, 24 |
 //! | memory | pools of the thread | the global allocator's |
 //! | `objects`, `referrers` | know all tracked objects | know what is or was shared, and what that reaches: all that is part of a cycle, not all |
-//! | object graphs ([`objgraph`](crate::objgraph)) | yes | no: nothing has a list of all objects, and none could be added without a write to it in each `Gc::new`; [`edges`] and [`referrers`] show the way from object to object |
 //!
 //! The two do not see each other: a handle of the one kind in an object of the other is a
 //! reference from outside, and a cycle through both kinds leaks.
@@ -101,13 +100,11 @@ pub use any::AnyGc;
 pub use atomic::{AtomicGc, CompareExchangeError};
 pub use background::Collector;
 pub use gc::Gc;
-pub use inspect::{
-    Edge, deep_size_of, edges, objects, referents, referrers, suspect_count, tracked_count,
-};
+pub use inspect::{Edge, deep_size_of, edges, objects, referents, referrers};
 pub use module::{
     add_callback, collect, collect_generation, count, debug, disable, enable, freeze, frozen_count,
-    garbage, is_enabled, remove_callback, set_debug, set_threshold, stats, take_garbage, threshold,
-    unfreeze,
+    garbage, is_enabled, remove_callback, set_debug, set_threshold, stats, suspect_count,
+    take_garbage, threshold, tracked_count, unfreeze,
 };
 pub use unraisable::set_unraisable_hook;
 pub use weak::Weak;

@@ -146,6 +146,41 @@ pub fn stats() -> [GenerationStats; 3] {
     lock(&domain().collector).stats
 }
 
+/// The number of tracked objects of the process, as far as threads have added them up: this
+/// one and those that have ended have.
+///
+/// ```
+/// use cyclegc::sync::{self, Gc};
+///
+/// let before = sync::tracked_count();
+/// let list = Gc::new(vec![Gc::new(1)]);
+/// assert_eq!(sync::tracked_count(), before + 1);
+/// # drop(list);
+/// ```
+#[must_use]
+pub fn tracked_count() -> usize {
+    local::with(|local| local.report());
+    domain().census.alive()
+}
+
+/// The number of suspects: objects that had two handles at once, and have not been seen
+/// with one by an old collection since. Some may have died.
+///
+/// ```
+/// use cyclegc::sync::{self, Gc};
+///
+/// let before = sync::suspect_count();
+/// let list = Gc::new(vec![Gc::new(1)]);
+/// let again = list.clone();
+/// assert_eq!(sync::suspect_count(), before + 1);
+/// # drop((list, again));
+/// ```
+#[must_use]
+pub fn suspect_count() -> usize {
+    let listed: usize = lock(&domain().collector).lists.iter().map(Vec::len).sum();
+    listed + domain().shards.len()
+}
+
 /// Takes all tracked objects out of the collections to come (`gc.freeze`).
 ///
 /// They still die by counting. The counts of [`count`] become 0.
