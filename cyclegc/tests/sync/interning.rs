@@ -117,6 +117,7 @@ impl Drop for Asks {
 #[test]
 fn eq_and_drop_may_use_the_interner() {
     let _alone = alone();
+    assert!(asked().is_empty());
     thread::scope(|scope| {
         let run = || {
             scope.spawn(|| {
