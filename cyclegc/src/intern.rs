@@ -289,3 +289,15 @@ impl Gc<i64> {
             .unwrap_or_else(|_| Gc::new(value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_integers_have_places() {
+        let asked = [i64::MIN, -6, -5, 0, 256, 257, i64::MAX];
+        let places = [None, None, Some(0), Some(5), Some(261), None, None];
+        assert_eq!(asked.map(small_index), places);
+    }
+}

@@ -1,4 +1,6 @@
 //! `AtomicGc` beside `ArcSwapOption`: a place that threads read and replace without a lock.
+//!
+//! `cargo bench --features cyclegc-sync --bench gc_atomic`
 
 use std::hint::black_box;
 use std::sync::Arc;
