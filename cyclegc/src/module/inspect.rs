@@ -3,7 +3,6 @@
 //! Nothing here is for programs that run: it is for their authors.
 
 use std::collections::HashSet;
-use std::hash::Hash;
 use std::ptr::NonNull;
 
 use crate::any::AnyGc;
@@ -145,7 +144,7 @@ pub fn edges(object: impl Into<AnyGc>) -> Vec<Edge> {
 #[must_use]
 pub fn deep_size_of(object: impl Into<AnyGc>) -> usize {
     let mut size_bytes = 0;
-    reach(vec![object.into()], |object: &AnyGc| {
+    reach(vec![object.into()], AnyGc::address, |object| {
         // SAFETY: as in `targets`.
         let (edges, owned_bytes) = unsafe { edges_of(object.header()) };
         size_bytes += object.allocation_size() + owned_bytes;
@@ -155,18 +154,19 @@ pub fn deep_size_of(object: impl Into<AnyGc>) -> usize {
 }
 
 /// `start` and all that can be reached from there, each once; `next` gives what one object
-/// refers to.
-pub(crate) fn reach<A: Clone + Eq + Hash>(
+/// refers to. The handles keep the objects, so that no address is used again.
+pub(crate) fn reach<A>(
     start: Vec<A>,
+    address: fn(&A) -> usize,
     mut next: impl FnMut(&A) -> Vec<A>,
 ) -> Vec<A> {
     let mut seen = HashSet::new();
     let mut reached = start;
-    reached.retain(|object| seen.insert(object.clone()));
+    reached.retain(|object| seen.insert(address(object)));
     let mut at = 0;
     while let Some(object) = reached.get(at) {
         let mut targets = next(object);
-        targets.retain(|target| seen.insert(target.clone()));
+        targets.retain(|target| seen.insert(address(target)));
         reached.append(&mut targets);
         at += 1;
     }

@@ -78,7 +78,7 @@ pub fn objects(generation: Option<Generation>) -> Vec<AnyGc> {
         handle
     });
     let suspects = handles.collect();
-    let mut objects = reach(suspects, |object| {
+    let mut objects = reach(suspects, AnyGc::address, |object| {
         let mut targets = referents(object);
         targets.retain(AnyGc::is_tracked);
         targets
@@ -206,7 +206,7 @@ fn edges_of(object: &AnyGc) -> (Vec<Edge>, usize) {
 #[must_use]
 pub fn deep_size_of(object: impl Into<AnyGc>) -> usize {
     let mut size_bytes = 0;
-    reach(vec![object.into()], |object: &AnyGc| {
+    reach(vec![object.into()], AnyGc::address, |object| {
         let (edges, owned_bytes) = edges_of(object);
         size_bytes += object.allocation_size() + owned_bytes;
         edges.into_iter().map(|edge| edge.target).collect()
