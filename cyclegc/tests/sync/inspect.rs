@@ -163,7 +163,7 @@ fn what_is_locked_is_not_seen() {
     let _alone = alone();
     let alive = Arc::default();
     let node = ring(&alive, 2);
-    let small = sync::deep_size_of(&Node::new(&alive));
+    let small = sync::deep_size_of(Node::new(&alive));
     let guard = node.links();
     assert!(sync::edges(&node).is_empty() && sync::referents(&node).is_empty());
     assert!(sync::deep_size_of(&node) <= small);
@@ -189,11 +189,11 @@ fn edges_behind_locks_of_parking_lot_are_seen() {
 fn a_deep_size_is_that_of_all_that_is_reached() {
     let _alone = alone();
     let alive = Arc::default();
-    let one = sync::deep_size_of(&ring(&alive, 1));
+    let one = sync::deep_size_of(ring(&alive, 1));
     let mut circle = ring(&alive, 1000);
     assert_eq!(sync::deep_size_of(&circle), 1000 * one);
     // A second handle counts once.
-    let size = sync::deep_size_of(&Gc::new((circle.clone(), circle.clone())));
+    let size = sync::deep_size_of(Gc::new((circle.clone(), circle.clone())));
     let pair = AnyGc::from(Gc::new((circle.clone(), circle.clone())));
     assert_eq!(size, 1000 * one + pair.allocation_size());
     drop(pair);
