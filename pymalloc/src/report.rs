@@ -78,7 +78,11 @@ impl Report {
                 let _ = write!(self.0, "{before}{byte:02x}");
             }
             let _ = writeln!(self.0, "{}", if len == 0 { " (not mapped)" } else { "" });
-            line += 16;
+            // There is none behind the last line of the address space.
+            let Some(next) = line.checked_add(16) else {
+                break;
+            };
+            line = next;
         }
     }
 
