@@ -31,8 +31,9 @@ const SPAN: usize = SLOTS * STRIDE + SLOT;
 /// The rest of a page that a block does not fill.
 const PAD: u8 = 0xfd;
 
-/// Where the slots start; before there are any, so that no address lies in them.
-static BASE: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// Where the slots start; before there are any, above all addresses of programs.
+static BASE: AtomicUsize = AtomicUsize::new(NOWHERE);
+const NOWHERE: usize = 1 << 63;
 
 /// What is known of a slot's block.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +92,12 @@ pub(super) fn try_lock() -> Option<Held> {
 pub(super) fn contains(address: usize) -> bool {
     // ORDERING: Acquire; pairs with `reserve`. Whoever has a block has been handed it by a
     // thread that knew the base.
-    address.wrapping_sub(BASE.load(Acquire)) < SPAN
+    lies_in(address, BASE.load(Acquire))
+}
+
+#[inline(always)]
+fn lies_in(address: usize, base: usize) -> bool {
+    address.wrapping_sub(base) < SPAN
 }
 
 /// A block in a slot of its own; `None` if it is too large, or all slots are used.
@@ -242,5 +248,22 @@ impl Slots {
             .get(slot.saturating_sub(1)..(slot + 1).min(SLOTS))?;
         let known = around.iter().filter(|record| !record.block.is_null());
         known.min_by_key(|record| distance(record)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_address_of_a_program_lies_in_slots_that_are_not_there() {
+        // Null and its fields; where a program that is not relocated, and its heap, lie; the
+        // last of 47, 48 and 56 bits.
+        for address in [0, 64, 0x40_0000, 0x7f_ffff, 1 << 32] {
+            assert!(!lies_in(address, NOWHERE), "{address:#x}");
+        }
+        for bits in [47, 48, 56] {
+            assert!(!lies_in((1 << bits) - 1, NOWHERE), "{bits}");
+        }
     }
 }
