@@ -3,11 +3,23 @@
 
 use core::ptr::NonNull;
 
-use super::unmap;
+use super::{page_size, unmap};
 use crate::fault::{self, Call};
 
 /// Reserves `size` bytes of addresses, a multiple of the page size, that nobody may touch.
 pub(crate) fn reserve(size: usize) -> Option<NonNull<u8>> {
+    let start = reserve_anywhere(size)?;
+    if start.addr().get().is_multiple_of(page_size()) {
+        return Some(start);
+    }
+    // A test pretends that pages are larger.
+    // SAFETY: just reserved, known to nobody.
+    unsafe { unmap(start, size) };
+    reserve_aligned(size, page_size())
+}
+
+/// Reserves `size` bytes at a multiple of the kernel's page size.
+fn reserve_anywhere(size: usize) -> Option<NonNull<u8>> {
     if fault::refuses(Call::Map) {
         return None;
     }
@@ -31,7 +43,7 @@ pub(crate) fn reserve(size: usize) -> Option<NonNull<u8>> {
 
 /// Reserves `size` bytes at a multiple of `align`, a power of two and of the page size.
 pub(crate) fn reserve_aligned(size: usize, align: usize) -> Option<NonNull<u8>> {
-    let start = reserve(size.checked_add(align)?)?;
+    let start = reserve_anywhere(size.checked_add(align)?)?;
     let skip = start.as_ptr().align_offset(align);
     // SAFETY: `skip` is less than `align`.
     let aligned = unsafe { start.add(skip) };

@@ -337,8 +337,12 @@ impl Pool {
         // ORDERING: as for `is_empty`.
         let capacity = self.capacity.load(Acquire) as usize;
         let page = os::page_size();
+        if page > class.pool_size() {
+            // Others have a part of the page.
+            return;
+        }
         let bytes = (capacity * class.block_size()).next_multiple_of(page);
-        // SAFETY: the pool is empty: nobody uses its memory.
+        // SAFETY: the pool is empty: nobody uses its memory, of which these are whole pages.
         if unsafe { os::discard(self.base.get(), bytes) } {
             for index in 0..capacity {
                 // ORDERING: Relaxed; the blocks are handed out under the lock.
