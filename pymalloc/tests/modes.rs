@@ -9,6 +9,7 @@ mod model;
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::os::unix::process::ExitStatusExt;
 
 use mode::Mode;
 use model::{Model, Op, THREAD_COUNT};
@@ -145,6 +146,66 @@ fn the_secure_mode_does_not_reuse_at_once_or_in_order() {
         // Of 63 pairs, about half; all in one direction, if it were a plain list.
         assert!((10..54).contains(&ascending), "{ascending} of 63 ascend");
         blocks.into_iter().for_each(free);
+    });
+}
+
+/// Programs with secrets lock them, or keep them out of dumps and children: then the pages of a
+/// block are several mappings, which the kernel does not move together.
+#[test]
+fn a_large_block_whose_pages_differ_is_resized_all_the_same() {
+    support::alone(|| {
+        for new_size in [300_000, 150_000, 70_000] {
+            let layout = Layout::from_size_align(150_000, 8).expect("a legal layout");
+            // SAFETY: the layout is not empty.
+            let block = unsafe { PyMallocSecure.alloc(layout) };
+            // SAFETY: the block's bytes.
+            unsafe { block.write_bytes(0x5a, layout.size()) };
+            // SAFETY: the block's own first page.
+            let answer = unsafe { libc::madvise(block.cast(), 4096, libc::MADV_DONTFORK) };
+            assert_eq!(answer, 0);
+            // SAFETY: the block of that layout.
+            let block = unsafe { PyMallocSecure.realloc(block, layout, new_size) };
+            assert!(!block.is_null(), "{new_size}");
+            let len = layout.size().min(new_size);
+            // SAFETY: the block's bytes.
+            let bytes = unsafe { std::slice::from_raw_parts(block, len) };
+            assert!(support::are_all(bytes, 0x5a));
+            let layout = Layout::from_size_align(new_size, 8).expect("a legal layout");
+            // SAFETY: the block of that layout.
+            unsafe { PyMallocSecure.dealloc(block, layout) };
+        }
+    });
+}
+
+/// A block that shrinks stays, its old end behind a guard.
+#[test]
+fn a_large_block_that_shrinks_gives_its_end_back() {
+    const TEST: &str = "a_large_block_that_shrinks_gives_its_end_back";
+    let layout = Layout::from_size_align(3_000_000, 8).expect("a legal layout");
+    let shrunk = || {
+        // SAFETY: the layout is not empty.
+        let block = unsafe { PyMallocSecure.alloc(layout) };
+        // SAFETY: the block of that layout.
+        (block, unsafe {
+            PyMallocSecure.realloc(block, layout, 100_000)
+        })
+    };
+    if in_child(TEST).is_some() {
+        let (block, _) = shrunk();
+        // SAFETY: none: it dies of it.
+        unsafe { block.wrapping_add(102_400).write_volatile(1) };
+        return;
+    }
+    let status = Child::of(TEST, "child").status();
+    assert_eq!(status.signal(), Some(libc::SIGSEGV));
+    support::alone(|| {
+        let before = support::mapped_bytes();
+        for _ in 0..10 {
+            let (block, now) = shrunk();
+            assert_eq!(block, now);
+        }
+        let more = support::mapped_bytes().saturating_sub(before);
+        assert!(more < 4 << 20, "{more} bytes for a million");
     });
 }
 

@@ -109,24 +109,26 @@ unsafe impl GlobalAlloc for PyMallocSecure {
         match (class_of(layout), class_of(new)) {
             (Some(old), Some(class)) if old == class => {
                 resize_in(class, block, layout, new_size);
-                block
+                return block;
             }
             (None, None) if layout.align() <= os::page_size() => {
-                large::resize(block, layout, new_size)
-            }
-            _ => {
-                // SAFETY: any layout may be asked for.
-                let moved = unsafe { self.alloc(new) };
-                if !moved.is_null() {
-                    let len = layout.size().min(new_size);
-                    // SAFETY: both are at least that long, and the new one is nobody's yet.
-                    unsafe { moved.copy_from_nonoverlapping(block, len) };
-                    // SAFETY: the caller's block.
-                    unsafe { self.dealloc(block, layout) };
+                let resized = large::resize(block, layout, new_size);
+                if !resized.is_null() {
+                    return resized;
                 }
-                moved
             }
+            _ => {}
         }
+        // SAFETY: any layout may be asked for.
+        let moved = unsafe { self.alloc(new) };
+        if !moved.is_null() {
+            let len = layout.size().min(new_size);
+            // SAFETY: both are at least that long, and the new one is nobody's yet.
+            unsafe { moved.copy_from_nonoverlapping(block, len) };
+            // SAFETY: the caller's block.
+            unsafe { self.dealloc(block, layout) };
+        }
+        moved
     }
 }
 
