@@ -72,11 +72,15 @@ pub(crate) unsafe fn allow(start: *mut u8, size: usize) -> bool {
     unsafe { libc::mprotect(start.cast(), size, access) == 0 }
 }
 
-/// Takes the memory behind `size` bytes away and keeps their addresses reserved.
+/// Takes the memory behind `size` bytes away and keeps their addresses reserved; false, and all
+/// as it was, if the kernel refuses: the process has as many mappings as it may have.
 ///
 /// # Safety
 /// Whole pages that were reserved here, the caller's, and nobody's to use any more.
 pub(crate) unsafe fn reserve_again(start: *mut u8, size: usize) -> bool {
+    if fault::refuses(Call::Map) {
+        return false;
+    }
     // SAFETY: the caller's own pages are replaced.
     let now = unsafe {
         libc::mmap(
