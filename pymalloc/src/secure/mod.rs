@@ -165,7 +165,8 @@ fn alloc_in(class: SizeClass, size: usize) -> *mut u8 {
     // to another by a lock, or by the program's own doing.
     match now.load(Relaxed) {
         state::AT_HAND => must_be_zero(block, class),
-        // As the kernel gave it: to look would touch pages that the program may not.
+        // As the kernel gave it, and never seen by the program: to look would touch pages that
+        // the program may not.
         state::AT_HAND_FRESH if class.block_size() > os::MIN_PAGE_SIZE / 2 => {}
         state::AT_HAND_FRESH => must_be_zero(block, class),
         _ => dump::in_use_twice(block, class),

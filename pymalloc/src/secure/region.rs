@@ -12,7 +12,7 @@
 //! # States of a block
 //! | state | byte | who has it |
 //! |---|---|---|
-//! | fresh | 0 | its pool; the memory is as the kernel gave it |
+//! | fresh | 0 | its pool; it was never used, its memory is as the kernel gave it |
 //! | pooled | 1 | its pool |
 //! | at hand | 2, 3 if fresh | a thread's cache or quarantine |
 //! | used | 128 and more: the size's low 7 bits | the program |
@@ -332,7 +332,7 @@ impl Pool {
         true
     }
 
-    /// Gives the memory of an empty pool back to the system; its blocks are fresh then.
+    /// Gives the memory of an empty pool back to the system.
     pub(crate) fn discard(&'static self, class: SizeClass) {
         // ORDERING: as for `is_empty`.
         let capacity = self.capacity.load(Acquire) as usize;
@@ -342,14 +342,9 @@ impl Pool {
             return;
         }
         let bytes = (capacity * class.block_size()).next_multiple_of(page);
+        // The blocks are not fresh: the program may still have pointers to them.
         // SAFETY: the pool is empty: nobody uses its memory, of which these are whole pages.
-        if unsafe { os::discard(self.base.get(), bytes) } {
-            for index in 0..capacity {
-                // ORDERING: Relaxed; the blocks are handed out under the lock.
-                let fresh = core::sync::atomic::Ordering::Relaxed;
-                self.state(index).store(state::FRESH, fresh);
-            }
-        }
+        unsafe { os::discard(self.base.get(), bytes) };
     }
 }
 
