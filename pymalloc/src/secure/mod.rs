@@ -47,8 +47,8 @@ use thread::with_thread;
 ///   bytes agree in their low 7 bits and nothing else is amiss.
 /// - Eight secret bytes behind each block tell of an overflow when it is freed.
 /// - A freed block is zeroed, kept from use until 16 more of its class were freed in the
-///   thread (fewer above 1 KiB), then used again in an order that chance decides. It must
-///   still be zeros then, or the process ends.
+///   thread (fewer above 1 KiB) or the thread has exited, then used again in an order that
+///   chance decides. It must still be zeros then, or the process ends.
 /// - Every 256 KiB of blocks end in a guard page. A block of more than 64 KiB lies between
 ///   two, and its addresses stay out of reach for a while after it is freed.
 ///
@@ -220,9 +220,11 @@ fn damaged(block: *mut u8, size: usize) -> ! {
 #[inline(never)]
 fn free_in(class: SizeClass, block: *mut u8, layout: Layout) {
     let slot = check(class, block, layout);
-    // SAFETY: the block is given up, and that long.
+    if let Err(now) = slot.change(used(layout.size()), state::AT_HAND) {
+        dump::bad_state(block, now, layout);
+    }
+    // SAFETY: the block is given up, and that long; it is at nobody's hand yet.
     unsafe { block.write_bytes(0, layout.size() + canary::SIZE) };
-    slot.state.store(state::AT_HAND, Relaxed);
     // Without memory for the thread's record the block is lost, zeroed.
     with_thread(|thread| thread.cache(class).0.put(class, slot));
 }
@@ -230,12 +232,14 @@ fn free_in(class: SizeClass, block: *mut u8, layout: Layout) {
 /// Gives a block another size of its class.
 fn resize_in(class: SizeClass, block: *mut u8, old: Layout, new_size: usize) {
     let slot = check(class, block, old);
+    if let Err(now) = slot.change(used(old.size()), used(new_size)) {
+        dump::bad_state(block, now, old);
+    }
     // The old canary goes, and what would else outlive the block.
     let end = (old.size() + canary::SIZE).min(class.block_size());
     let from = old.size().min(new_size);
     // SAFETY: within the block, behind what the program keeps.
     unsafe { block.wrapping_add(from).write_bytes(0, end - from) };
-    slot.state.store(used(new_size), Relaxed);
     // SAFETY: the class has room for the new size and a canary.
     unsafe { canary::write(block, new_size) };
 }
