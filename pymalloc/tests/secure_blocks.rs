@@ -74,3 +74,58 @@ fn a_write_after_free_is_found_where_the_memory_was_given_back_between() {
         alloc(SIZE);
     }
 }
+
+/// Takes every pthread key that is left.
+fn take_all_keys() {
+    let mut key = 0;
+    // SAFETY: `key` is writable; there is no destructor.
+    while unsafe { libc::pthread_key_create(&raw mut key, None) } == 0 {}
+}
+
+/// Where in their region the first blocks lie.
+fn places() -> String {
+    let places: Vec<_> = (0..64)
+        .map(|_| alloc(40).addr() & ((32 << 20) - 1))
+        .collect();
+    format!("{places:?}")
+}
+
+#[test]
+fn without_keys_chance_differs_from_process_to_process() {
+    const TEST: &str = "without_keys_chance_differs_from_process_to_process";
+    if in_child(TEST).is_some() {
+        take_all_keys();
+        eprint!("{}", places());
+        return;
+    }
+    let [one, other] = [1, 2].map(|_| Child::of(TEST, "child").stderr());
+    assert_ne!(one, other);
+}
+
+#[test]
+fn without_keys_chance_differs_from_parent_to_child() {
+    const TEST: &str = "without_keys_chance_differs_from_parent_to_child";
+    if in_child(TEST).is_none() {
+        Child::of(TEST, "child").stderr();
+        return;
+    }
+    take_all_keys();
+    places();
+    let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+    // SAFETY: the child allocates, writes and exits.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    let mine = places();
+    if child == 0 {
+        let is_written = std::io::Write::write_all(&mut writer, mine.as_bytes()).is_ok();
+        // SAFETY: the child has nothing to flush.
+        unsafe { libc::_exit(i32::from(!is_written)) };
+    }
+    drop(writer);
+    let theirs = std::io::read_to_string(&mut reader).expect("it writes");
+    let mut status = 0;
+    // SAFETY: `status` is writable and the child is ours.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+    assert!(!theirs.is_empty() && theirs != mine);
+}
