@@ -37,6 +37,7 @@ use crate::fork;
 use crate::front::Hand;
 use crate::heap::Heap;
 use crate::os;
+use crate::report;
 use crate::secure;
 use crate::settings;
 use crate::shared::Shared;
@@ -511,6 +512,7 @@ extern "C" fn in_child() {
     FORK.release();
     with_heap(|heap| fork::forget_others(&SHARED, heap.member()));
     secure::reseed();
+    report::forget();
 }
 
 extern "C" fn print_stats() {
