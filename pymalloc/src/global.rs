@@ -22,6 +22,11 @@
 //! the last two never from within an allocation. The others that are called never allocate:
 //! `pthread_key_create`, `getenv`, `sysconf(_SC_PAGESIZE)`, `write`, the mapping calls, and
 //! `syscall(SYS_futex)` under std's locks.
+//!
+//! With `PYMALLOC_STACKS=1` the unwinder is called, from within allocations: it may allocate, which
+//! stack.rs is prepared for, and takes locks of the loader's and its own, which nothing here can
+//! help. A program that has the unwinder allocate while it holds its lock, by throwing through code
+//! that was made at run time (`__register_frame`, libgcc before 13), waits for itself then.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;

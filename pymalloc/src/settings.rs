@@ -8,6 +8,10 @@
 //! | `PYMALLOC_STATS` | `0`, `1` | `0` | prints [`stats`](crate::stats) to standard error when the process exits (CPython `PYTHONMALLOCSTATS`) |
 //! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` multiply by 1024 | `4m` | how much of freed large blocks stays mapped for reuse |
 //!
+//! `PYMALLOC_STACKS=1` is for the hunt for a bug: it calls the unwinder from within allocations. Where
+//! `malloc` is this allocator, a program that throws through code made at run time, or has very many
+//! libraries loaded and closed, may hang or recurse under it.
+//!
 //! A value that is none of these gives one line on standard error, and the default.
 //!
 //! What the debug hooks need is read when it is first asked for: that is before the first
