@@ -319,17 +319,22 @@ pub(crate) unsafe fn free_large(block: NonNull<u8>) {
     unsafe { SHARED.large.dealloc(block) };
 }
 
-/// Gives a large block another size; null, and the block unchanged, where that cannot be
-/// done without a copy.
+/// Gives a large block, of `old_size` bytes, another size; null, and the block unchanged, where
+/// that cannot be done without a copy.
 ///
 /// # Safety
 /// The caller's large block, of an alignment of at most a page.
-pub(crate) unsafe fn resize_large(block: NonNull<u8>, size: usize) -> *mut u8 {
+pub(crate) unsafe fn resize_large(block: NonNull<u8>, old_size: usize, size: usize) -> *mut u8 {
     // Its addresses may be another block's before this returns.
     with_heap(|heap| trace::freed_large(heap, block));
     // SAFETY: the caller's promise.
     let moved = unsafe { SHARED.large.resize(block, size) };
-    with_heap(|heap| trace::allocated_large(heap, moved, size));
+    let (now, size) = if moved.is_null() {
+        (block.as_ptr(), old_size)
+    } else {
+        (moved, size)
+    };
+    with_heap(|heap| trace::allocated_large(heap, now, size));
     moved
 }
 
@@ -401,7 +406,7 @@ unsafe fn resize(block: *mut u8, old: Layout, new: Layout) -> *mut u8 {
     if are_large && old.align() <= os::MIN_PAGE_SIZE {
         let moved = match NonNull::new(block) {
             // SAFETY: the caller's large block.
-            Some(block) => unsafe { resize_large(block, new.size()) },
+            Some(block) => unsafe { resize_large(block, old.size(), new.size()) },
             None => null_mut(),
         };
         if !moved.is_null() {
