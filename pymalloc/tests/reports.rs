@@ -114,8 +114,10 @@ fn free_again(block: *mut u8) {
 
 /// Lets an access to the page that is at fault pass.
 extern "C" fn allow_access(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    // SAFETY: the kernel's, of a fault.
-    let address = unsafe { (*info).si_addr() };
+    // SAFETY: the kernel's, for the length of the call.
+    let info = unsafe { &*info };
+    // SAFETY: of a fault, there is an address.
+    let address = unsafe { info.si_addr() };
     let page = address.map_addr(|address| address & !4095);
     let access = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: the page of a freed block, which nobody uses.
