@@ -431,8 +431,8 @@ mod tests {
         state.store(used, Relaxed);
         // Both have seen that it is used.
         let answers = std::thread::scope(|scope| {
-            let block = || core::ptr::null_mut();
-            let free = || {
+            let block = core::ptr::null_mut;
+            let free = move || {
                 Slot {
                     block: block(),
                     state,
