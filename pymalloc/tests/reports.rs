@@ -1,9 +1,12 @@
-//! A report comes to its end, whatever it is about and whatever else the process is doing.
+//! A report comes to its end, whatever it is about and whatever else the process is doing; and
+//! what handled faults before handles them as before.
 
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::os::unix::process::ExitStatusExt;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use pymalloc::{PyMalloc, PyMallocDebug, PyMallocSecure, Sampled};
 use support::{Child, in_child};
@@ -177,4 +180,42 @@ fn a_child_forked_during_a_report_reports_on_its_own() {
     handle(libc::SIGABRT, fork);
     pymalloc::set_sample_rate(1);
     free_again(freed_sample());
+}
+
+/// How many of the signals that `notes_mask` was to be called with were blocked.
+static BLOCKED: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn notes_mask(signal: i32) {
+    // SAFETY: numbers: zeros are a set.
+    let mut now: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: nothing is changed; the set is ours.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut now) };
+    for wanted in [signal, libc::SIGUSR1] {
+        // SAFETY: a set of signals.
+        let is_blocked = unsafe { libc::sigismember(&raw const now, wanted) };
+        BLOCKED.fetch_add(is_blocked as usize, Relaxed);
+    }
+}
+
+#[test]
+fn a_handler_that_was_there_before_is_called_with_its_signals_blocked() {
+    const TEST: &str = "a_handler_that_was_there_before_is_called_with_its_signals_blocked";
+    if in_child(TEST).is_none() {
+        Child::of(TEST, "child").stderr();
+        return;
+    }
+    // SAFETY: numbers and pointers: zeros are one.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = notes_mask as *const () as usize;
+    // SAFETY: the set is ours.
+    unsafe { libc::sigaddset(&raw mut action.sa_mask, libc::SIGUSR1) };
+    // SAFETY: the handler can be called at any time.
+    unsafe { libc::sigaction(libc::SIGSEGV, &raw const action, std::ptr::null_mut()) };
+    pymalloc::set_sample_rate(1);
+    freed_sample();
+    for times in 1..4 {
+        // SAFETY: it is handled.
+        unsafe { libc::raise(libc::SIGSEGV) };
+        assert_eq!(BLOCKED.load(Relaxed), 2 * times);
+    }
 }
