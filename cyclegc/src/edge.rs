@@ -14,6 +14,9 @@ use crate::weak::Weak;
 
 /// A handle that an object owns, and where in the object it is.
 ///
+/// What [`edges`](crate::edges) lists; those of objects that threads share are
+/// [`sync::Edge`]s.
+///
 /// ```
 /// use cyclegc::{Gc, Trace};
 ///
@@ -27,11 +30,11 @@ use crate::weak::Weak;
 /// assert_eq!(names, [".cells[0]", ".cells[1]"]);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Edge {
+pub struct Edge<A = AnyGc> {
     /// Path from the object to the handle: `.field`, `[index]`, `["key"]`.
     pub name: String,
     /// What the handle refers to.
-    pub target: AnyGc,
+    pub target: A,
 }
 
 /// Receives the edges of an object with their names.
@@ -355,8 +358,9 @@ impl<'a> EdgeTracer<'a> {
         }
     }
 
-    /// Reports one handle to an object that threads share, as [`visit`](Self::visit) does
-    /// one of this thread's. Each graph has objects of one kind.
+    /// Reports one handle to an object that threads share, as [`visit`](Self::visit) does.
+    ///
+    /// [`sync::edges`] hears of these, and [`edges`](crate::edges) of `visit`'s.
     ///
     /// ```
     /// use cyclegc::{EdgeTracer, Trace, Tracer, sync::{self, Gc}};
@@ -373,9 +377,7 @@ impl<'a> EdgeTracer<'a> {
     ///     }
     /// }
     ///
-    /// let slots = Gc::new(vec![Slot("x".into())]);
-    /// let graph = sync::objgraph::SnapshotOptions::new().root(&slots).snapshot();
-    /// assert_eq!(graph.node(0).links().next().unwrap().name(), "[0]");
+    /// assert_eq!(sync::edges(&Gc::new(vec![Slot("x".into())]))[0].name, "[0]");
     /// ```
     pub fn visit_shared<T: ?Sized>(&mut self, gc: &sync::Gc<T>) {
         self.strong_shared(gc.object(), gc.identity());
@@ -398,9 +400,8 @@ impl<'a> EdgeTracer<'a> {
     ///     }
     /// }
     ///
-    /// let slot = Gc::new(Slot(Gc::new(1).into()));
-    /// let graph = sync::objgraph::SnapshotOptions::new().root(&slot).snapshot();
-    /// assert_eq!(graph.link_count(), 1);
+    /// let slots = Gc::new(vec![Slot(Gc::new(1).into())]);
+    /// assert_eq!(sync::edges(&slots)[0].name, "[0]");
     /// ```
     pub fn visit_any_shared(&mut self, any: &sync::AnyGc) {
         self.strong_shared(any.object(), any.identity());

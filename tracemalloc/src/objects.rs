@@ -15,7 +15,8 @@ use crate::{NotTracing, take_snapshot, untraced};
 /// What it returns is asked for the address of an object's memory, and says the calls,
 /// innermost first, without those inside `cyclegc`; none if that block is not recorded. Each
 /// shared object has a block. Those of one thread lie in pools, unless they are larger than
-/// 3584 bytes, or the program is built with `--cfg cyclegc_alone`.
+/// 3584 bytes, or the program is built with `--cfg cyclegc_alone`: the one at a pool's start
+/// gets the stack that made the pool, the others none.
 ///
 /// Takes a snapshot now: what is made later has no stack. Costs about 90 bytes a block while
 /// it is kept, and once the names of the snapshot.
