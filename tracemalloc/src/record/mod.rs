@@ -183,7 +183,7 @@ pub fn clear_traces() {
 
 fn forget_all() {
     pymalloc::clear();
-    LIVE.clear();
+    thread::apart(|| LIVE.clear());
     counters::clear();
     peak::clear();
 }

@@ -64,6 +64,13 @@ pub(super) fn leave(number: u64) {
 }
 
 impl Line {
+/// Notes that a thread is gone without a word: that of the parent, in the child of a fork.
+pub(super) fn forget(number: u64) {
+    if let Some(line) = line(number) {
+        line.tid.store(0, Relaxed);
+    }
+}
+
     fn set_name(&self) {
         let mut name = [0_u64; 2];
         // SAFETY: the kernel writes up to 16 bytes.

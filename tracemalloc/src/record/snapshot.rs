@@ -63,7 +63,7 @@ pub(super) fn now() -> RawSnapshot {
         }
     });
     // What the list allocates while a part of the table is locked must not look there.
-    thread::inside(|_| {
+    thread::apart(|| {
         LIVE.each(|block| traces.push(trace_of(block, &mut places)));
     });
     RawSnapshot {

@@ -12,8 +12,9 @@
 //! `Thread` taken for that step alone.
 //!
 //! # Invariants
-//! 1. Who is `busy` is in [`inside`], at most once: what a signal handler allocates meanwhile is
-//!    not recorded, and what it frees stays in the tables until its address is used again.
+//! 1. Who is `busy` is in [`inside`] or [`apart`], at most once: what a signal handler allocates
+//!    meanwhile is not recorded, and what it frees stays in the tables until its address is used
+//!    again.
 //! 2. A `Thread` that is `taken` is one thread's. They are never unmapped.
 //!
 //! # Access
@@ -76,6 +77,8 @@ struct Local {
     thread: Cell<Option<&'static Thread>>,
     busy: Cell<bool>,
     quiet: Cell<bool>,
+    /// Whether the thread is about to fork, or just did, and has all locks of `live.rs`.
+    forking: Cell<bool>,
     exited: Cell<bool>,
     /// Bytes to the next sample of a foreign allocator's, and the settings they were drawn for.
     foreign: Cell<(i64, u64)>,
@@ -89,6 +92,7 @@ thread_local! {
             quiet: Cell::new(false),
             exited: Cell::new(false),
             foreign: Cell::new((0, 0)),
+            forking: Cell::new(false),
         }
     };
 }
@@ -104,11 +108,11 @@ pub(super) fn inside<R>(f: impl FnOnce(&'static Thread) -> R) -> Option<R> {
         let thread = local.thread.get().or_else(|| enlist(local));
         let result = thread.map(f);
         if local.exited.get()
+        let _leave = Leave(local);
             && let Some(thread) = local.thread.take()
         {
             thread.release();
         }
-        local.busy.set(false);
         result
     })
 }
@@ -116,6 +120,42 @@ pub(super) fn inside<R>(f: impl FnOnce(&'static Thread) -> R) -> Option<R> {
 /// Calls `f`; what this thread allocates meanwhile is not recorded.
 pub(super) fn quietly<R>(f: impl FnOnce() -> R) -> R {
     struct Before(bool);
+/// The same for the tables of `live.rs`, which a thread that forks leaves alone.
+#[inline]
+pub(super) fn inside_with_tables<R>(f: impl FnOnce(&'static Thread) -> R) -> Option<R> {
+    if LOCAL.with(|local| local.forking.get()) {
+        return None;
+    }
+    inside(f)
+}
+
+/// The same without the thread's part, so that no memory is needed: for who goes through all of
+/// `live.rs`.
+pub(super) fn apart<R>(f: impl FnOnce() -> R) -> Option<R> {
+    LOCAL.with(|local| {
+        if local.busy.replace(true) {
+            return None;
+        }
+        let _leave = Leave(local);
+        Some(f())
+    })
+}
+
+/// Ends what [`inside`] began, even by a panic.
+struct Leave<'a>(&'a Local);
+
+impl Drop for Leave<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.busy.set(false);
+    }
+}
+
+/// Says whether this thread has all locks of `live.rs`, for a fork.
+pub(super) fn set_forking(forking: bool) {
+    LOCAL.with(|local| local.forking.set(forking));
+}
+
     impl Drop for Before {
         fn drop(&mut self) {
             LOCAL.with(|local| local.quiet.set(self.0));
@@ -219,6 +259,25 @@ fn exit_key() -> Option<libc::pthread_key_t> {
     *KEY.get_or_init(|| {
         let mut key = 0;
         // SAFETY: the destructor takes what `enlist` stores.
+/// Frees the parts of all threads but this one, whose numbers `forget` is told: after a fork, in
+/// the child, which has not got these threads.
+///
+/// # Safety
+/// This thread is the only one.
+pub(super) unsafe fn take_over(forget: impl Fn(u64)) {
+    let mine = LOCAL.with(|local| local.thread.get());
+    each(|thread| {
+        let is_mine = mine.is_some_and(|mine| std::ptr::eq(mine, thread));
+        if is_mine || !thread.taken.load(Relaxed) {
+            return;
+        }
+        forget(thread.number());
+        // SAFETY: its thread is gone, and this one is alone.
+        unsafe { thread.own() }.forget();
+        thread.release();
+    });
+}
+
         let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) };
         (made == 0).then_some(key)
     })
@@ -244,6 +303,11 @@ impl Thread {
     /// A number that no other thread has, or had.
     pub(super) fn number(&self) -> u64 {
         self.number.load(Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.load(Relaxed)
     }
 
     /// The thread's own part.
@@ -279,6 +343,13 @@ impl Own {
     pub(super) fn frames(&mut self) -> &mut [usize; FRAMES_ROOM] {
         &mut self.frames
     }
+    /// Forgets what may have been in the middle of a change when its thread vanished.
+    fn forget(&mut self) {
+        self.cached = [(0, 0); CACHED_STACKS];
+        #[cfg(feature = "framehop")]
+        super::unwind::drop_cache(std::mem::replace(&mut self.rules, null_mut()));
+    }
+
 
     /// The next random number of this thread's, in this generation of settings.
     pub(super) fn random(&mut self, generation: u64, seed: u64, number: u64) -> u64 {

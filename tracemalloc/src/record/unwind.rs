@@ -47,6 +47,16 @@ pub(super) fn new_cache() -> *mut Cache {
     memory::add_used(CACHE_BYTES);
     Box::into_raw(Box::new(Cache::new_in()))
 }
+/// Gives a cache back, which is null or from [`new_cache`], and nobody's any more. What it holds
+/// is not looked at.
+pub(super) fn drop_cache(cache: *mut Cache) {
+    if !cache.is_null() {
+        memory::sub_used(CACHE_BYTES);
+        // SAFETY: a box, by the rule above.
+        drop(unsafe { Box::from_raw(cache) });
+    }
+}
+
 
 /// About as much as `framehop` allocates for one.
 const CACHE_BYTES: usize = 50 << 10;
