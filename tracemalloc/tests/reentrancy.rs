@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pymalloc::PyMalloc;
-use tracemalloc::{Config, Mode, Unwinder};
+use tracemalloc::{Config, KeyType, Mode, Unwinder};
 
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
@@ -152,6 +152,39 @@ fn destructors_of_thread_locals_are_recorded() {
         let left = tracemalloc::get_traced_memory().0.saturating_sub(before);
         assert!(left < 20_000, "{left} bytes left by {mode:?}");
     }
+}
+
+extern "C" fn churns_late(_value: *mut c_void) {
+    // The thread-local parts are gone: each step is one of its own.
+    for n in 0..1000_usize {
+        drop(black_box(Box::new([n; 4])));
+    }
+}
+
+#[test]
+fn a_thread_keeps_its_number_to_its_last_block() {
+    let _tracing = Tracing::start(Mode::Exact, Unwinder::FramePointers);
+    // Made after the recorder's own key, so that it is later.
+    let mut key = 0;
+    // SAFETY: the destructor takes anything.
+    let made = unsafe { libc::pthread_key_create(&raw mut key, Some(churns_late)) };
+    assert_eq!(made, 0);
+    for _ in 0..40 {
+        let late = move || {
+            drop(black_box(Box::new([0_u8; 100])));
+            let value = std::ptr::without_provenance::<c_void>(1);
+            // SAFETY: the key was made above.
+            unsafe { libc::pthread_setspecific(key, value) };
+        };
+        thread::spawn(late).join().unwrap();
+    }
+    let named = thread::Builder::new().name("last".to_owned());
+    let kept = named.spawn(|| black_box(vec![0_u8; 4321])).unwrap();
+    let kept = kept.join().unwrap();
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    let by_thread = format!("{:?}", snapshot.statistics(KeyType::Thread, false));
+    assert!(by_thread.contains("(last)"), "{by_thread}");
+    drop(kept);
 }
 
 /// Allocates while the stack is unwound.

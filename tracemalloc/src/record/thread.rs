@@ -80,6 +80,8 @@ struct Local {
     /// Whether the thread is about to fork, or just did, and has all locks of `live.rs`.
     forking: Cell<bool>,
     exited: Cell<bool>,
+    /// The thread's number; 0 before its first block.
+    number: Cell<u64>,
     /// Bytes to the next sample of a foreign allocator's, and the settings they were drawn for.
     foreign: Cell<(i64, u64)>,
 }
@@ -90,9 +92,10 @@ thread_local! {
             thread: Cell::new(None),
             busy: Cell::new(false),
             quiet: Cell::new(false),
-            exited: Cell::new(false),
-            foreign: Cell::new((0, 0)),
             forking: Cell::new(false),
+            exited: Cell::new(false),
+            number: Cell::new(0),
+            foreign: Cell::new((0, 0)),
         }
     };
 }
@@ -105,10 +108,10 @@ pub(super) fn inside<R>(f: impl FnOnce(&'static Thread) -> R) -> Option<R> {
         if local.busy.replace(true) {
             return None;
         }
+        let _leave = Leave(local);
         let thread = local.thread.get().or_else(|| enlist(local));
         let result = thread.map(f);
         if local.exited.get()
-        let _leave = Leave(local);
             && let Some(thread) = local.thread.take()
         {
             thread.release();
@@ -117,9 +120,6 @@ pub(super) fn inside<R>(f: impl FnOnce(&'static Thread) -> R) -> Option<R> {
     })
 }
 
-/// Calls `f`; what this thread allocates meanwhile is not recorded.
-pub(super) fn quietly<R>(f: impl FnOnce() -> R) -> R {
-    struct Before(bool);
 /// The same for the tables of `live.rs`, which a thread that forks leaves alone.
 #[inline]
 pub(super) fn inside_with_tables<R>(f: impl FnOnce(&'static Thread) -> R) -> Option<R> {
@@ -156,6 +156,9 @@ pub(super) fn set_forking(forking: bool) {
     LOCAL.with(|local| local.forking.set(forking));
 }
 
+/// Calls `f`; what this thread allocates meanwhile is not recorded.
+pub(super) fn quietly<R>(f: impl FnOnce() -> R) -> R {
+    struct Before(bool);
     impl Drop for Before {
         fn drop(&mut self) {
             LOCAL.with(|local| local.quiet.set(self.0));
@@ -208,12 +211,14 @@ pub(super) fn each(mut f: impl FnMut(&'static Thread)) {
 #[cold]
 fn enlist(local: &Local) -> Option<&'static Thread> {
     let thread = take_idle().or_else(new)?;
-    let number = roll::enter();
-    thread.number.store(number, Relaxed);
     // SAFETY: the part was just taken.
     let own = unsafe { thread.own() };
     own.stack = walk::stack_of_this_thread();
-    own.seeded = 0;
+    if local.number.get() == 0 {
+        local.number.set(roll::enter());
+        own.seeded = 0;
+    }
+    thread.number.store(local.number.get(), Relaxed);
     local.thread.set(Some(thread));
     if !local.exited.get()
         && let Some(key) = exit_key()
@@ -254,11 +259,6 @@ fn new() -> Option<&'static Thread> {
     }
 }
 
-fn exit_key() -> Option<libc::pthread_key_t> {
-    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
-    *KEY.get_or_init(|| {
-        let mut key = 0;
-        // SAFETY: the destructor takes what `enlist` stores.
 /// Frees the parts of all threads but this one, whose numbers `forget` is told: after a fork, in
 /// the child, which has not got these threads.
 ///
@@ -278,6 +278,11 @@ pub(super) unsafe fn take_over(forget: impl Fn(u64)) {
     });
 }
 
+fn exit_key() -> Option<libc::pthread_key_t> {
+    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
+    *KEY.get_or_init(|| {
+        let mut key = 0;
+        // SAFETY: the destructor takes what `enlist` stores.
         let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) };
         (made == 0).then_some(key)
     })
@@ -300,14 +305,14 @@ impl Thread {
         self.taken.store(false, Release);
     }
 
-    /// A number that no other thread has, or had.
-    pub(super) fn number(&self) -> u64 {
-        self.number.load(Relaxed)
-    }
-
     #[cfg(test)]
     pub(super) fn is_taken(&self) -> bool {
         self.taken.load(Relaxed)
+    }
+
+    /// A number that no other thread has, or had.
+    pub(super) fn number(&self) -> u64 {
+        self.number.load(Relaxed)
     }
 
     /// The thread's own part.
@@ -338,11 +343,6 @@ impl Own {
         self.cached[hash as usize % CACHED_STACKS] = (hash, id);
     }
 
-    /// Room for a stack.
-    #[inline]
-    pub(super) fn frames(&mut self) -> &mut [usize; FRAMES_ROOM] {
-        &mut self.frames
-    }
     /// Forgets what may have been in the middle of a change when its thread vanished.
     fn forget(&mut self) {
         self.cached = [(0, 0); CACHED_STACKS];
@@ -350,6 +350,11 @@ impl Own {
         super::unwind::drop_cache(std::mem::replace(&mut self.rules, null_mut()));
     }
 
+    /// Room for a stack.
+    #[inline]
+    pub(super) fn frames(&mut self) -> &mut [usize; FRAMES_ROOM] {
+        &mut self.frames
+    }
 
     /// The next random number of this thread's, in this generation of settings.
     pub(super) fn random(&mut self, generation: u64, seed: u64, number: u64) -> u64 {
