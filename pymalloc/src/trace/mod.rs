@@ -60,7 +60,8 @@ const SAMPLE_ALIGN: usize = 16 << 10;
 /// What is told of allocations.
 ///
 /// Every method is called from inside the allocator, on the thread that allocates or frees, and
-/// no lock is held. It may allocate: that is not traced. It must not unwind.
+/// no lock is held. It may allocate: that is not traced. It must not unwind. Who finds an entry by
+/// [`each`] or [`find`] sees what the tracer wrote before it gave it.
 pub trait Tracer: Sync {
     /// A block was allocated, or given another size in place. The answer is its entry, kept
     /// until the block is freed; 0 for none.
