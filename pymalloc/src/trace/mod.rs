@@ -124,11 +124,15 @@ pub struct OtherTracer;
 /// a field, and make it a `static`.
 ///
 /// # Errors
+/// Tracers are told apart by their addresses. Two of no size may have the same one, and then count
+/// as the same: a tracer that must know whether it is the one has a size.
+///
 ///
 /// [`OtherTracer`] where a different tracer has been given before.
 pub fn start(tracer: &'static dyn Tracer, mode: Mode) -> Result<(), OtherTracer> {
     let first = *TRACER.get_or_init(|| tracer);
-    if !core::ptr::addr_eq(first, tracer) {
+    let same_size = size_of_val(first) == size_of_val(tracer);
+    if !core::ptr::addr_eq(first, tracer) || !same_size {
         return Err(OtherTracer);
     }
     // Blocks of the debug hooks lie in pools of other classes than their layouts say.
