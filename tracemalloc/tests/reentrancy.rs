@@ -1,9 +1,12 @@
 //! The recorder inside an allocator, wherever that is called from: no deadlock, no recursion.
 
 use std::cell::RefCell;
+use std::env;
 use std::ffi::{CString, c_void};
+use std::fs;
 use std::hint::black_box;
 use std::panic;
+use std::process::Command;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -264,6 +267,64 @@ fn libraries_come_and_go() {
             }
         });
     }
+}
+
+/// A library of one function, `body`, that runs when it is loaded.
+fn library(name: &str, body: &str) -> CString {
+    let stem = env::temp_dir().join(format!("tracemalloc-{name}-{}", std::process::id()));
+    let (source, object) = (stem.with_extension("c"), stem.with_extension("so"));
+    fs::write(&source, body).unwrap();
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&object)
+        .arg(&source);
+    assert!(compiler.status().unwrap().success());
+    fs::remove_file(source).unwrap();
+    CString::new(object.into_os_string().into_encoded_bytes()).unwrap()
+}
+
+static IN_CONSTRUCTOR: AtomicUsize = AtomicUsize::new(0);
+
+/// Called with the loader's lock.
+extern "C" fn looks() {
+    IN_CONSTRUCTOR.store(1, Relaxed);
+    // Time for the other thread to meet the new library.
+    thread::sleep(Duration::from_millis(300));
+    tracemalloc::take_snapshot().unwrap();
+}
+
+#[test]
+fn a_library_may_look_while_it_is_loaded() {
+    let _tracing = Tracing::start(Mode::Exact, Unwinder::Tables);
+    let name = library(
+        "constructor",
+        "#include <stdlib.h>
+         __attribute__((constructor)) static void start(void) {
+             ((void (*)(void)) strtoul(getenv(\"TRACEMALLOC_TEST_HOOK\"), 0, 10))();
+         }",
+    );
+    let hook: extern "C" fn() = looks;
+    // SAFETY: no other thread of this test reads the environment now.
+    unsafe { env::set_var("TRACEMALLOC_TEST_HOOK", (hook as usize).to_string()) };
+    // A test that hangs says nothing.
+    // SAFETY: no requirements.
+    unsafe { libc::alarm(240) };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // SAFETY: the library from above.
+            let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
+            assert!(!handle.is_null());
+        });
+        while IN_CONSTRUCTOR.load(Relaxed) == 0 {
+            thread::yield_now();
+        }
+        tracemalloc::take_snapshot().unwrap();
+    });
+    // SAFETY: no requirements.
+    unsafe { libc::alarm(0) };
+    // SAFETY: a path without a zero in it.
+    unsafe { libc::unlink(name.as_ptr()) };
 }
 
 static SIGNALS_INSIDE: AtomicUsize = AtomicUsize::new(0);

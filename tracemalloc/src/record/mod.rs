@@ -52,7 +52,8 @@ use settings::SETTINGS;
 
 use crate::snapshot::{RawTrace, Snapshot, Traceback, Weight};
 
-/// Admits one thread at a time to what changes or copies the whole.
+/// Admits one thread at a time to what changes or copies the whole. Who has it must not wait for
+/// the loader: a constructor of a library may fork, or look.
 fn control() -> MutexGuard<'static, ()> {
     static CONTROL: Mutex<()> = Mutex::new(());
     CONTROL.lock().unwrap_or_else(PoisonError::into_inner)
@@ -122,6 +123,10 @@ pub fn start(nframe: u16) -> Result<(), StartError> {
 ///
 /// See [`StartError`].
 pub fn start_with(config: Config) -> Result<(), StartError> {
+    if SETTINGS.is_on() {
+        return Ok(());
+    }
+    untraced(|| probe::prepare_tables(config.unwinder));
     let _control = control();
     if SETTINGS.is_on() {
         return Ok(());
@@ -178,7 +183,7 @@ pub fn is_tracing() -> bool {
 ///
 /// (CPython: `tracemalloc.clear_traces`.)
 pub fn clear_traces() {
-    in_control(forget_all);
+    in_control(|| SETTINGS.paused(forget_all));
 }
 
 fn forget_all() {
@@ -261,9 +266,9 @@ pub fn get_object_traceback<T: ?Sized>(object: &T) -> Option<Traceback> {
 /// The same by an address: no memory is looked at.
 #[must_use]
 pub fn get_address_traceback(address: usize) -> Option<Traceback> {
-    in_control(|| {
-        let (trace, stack) = find(address)?;
-        let snapshot = Snapshot::from(snapshot::of_block(trace, stack));
+    untraced(|| {
+        let found = in_control(|| find(address).map(|(trace, id)| snapshot::of_block(trace, id)));
+        let snapshot = Snapshot::from(snapshot::with_modules(found?));
         let trace = snapshot.traces().get(0)?;
         Some(trace.traceback())
     })
@@ -303,11 +308,10 @@ fn find(address: usize) -> Option<(RawTrace, stacks::StackId)> {
 ///
 /// [`NotTracing`] where tracing is off.
 pub fn take_snapshot() -> Result<Snapshot, NotTracing> {
-    in_control(|| {
-        if !SETTINGS.is_on() {
-            return Err(NotTracing);
-        }
-        Ok(Snapshot::from(snapshot::now()))
+    untraced(|| {
+        let raw = in_control(|| SETTINGS.is_on().then(snapshot::now));
+        let raw = snapshot::with_modules(raw.ok_or(NotTracing)?);
+        Ok(Snapshot::from(raw))
     })
 }
 
@@ -320,14 +324,17 @@ pub fn take_snapshot() -> Result<Snapshot, NotTracing> {
 ///
 /// [`PeakError`] where tracing is off, or was started without [`Config::peak`].
 pub fn take_peak_snapshot() -> Result<Snapshot, PeakError> {
-    in_control(|| {
-        if !SETTINGS.is_on() {
-            return Err(PeakError::NotTracing);
-        }
-        if !SETTINGS.peak() {
-            return Err(PeakError::NotKept);
-        }
-        Ok(Snapshot::from(snapshot::at_peak()))
+    untraced(|| {
+        let raw = in_control(|| {
+            if !SETTINGS.is_on() {
+                return Err(PeakError::NotTracing);
+            }
+            if !SETTINGS.peak() {
+                return Err(PeakError::NotKept);
+            }
+            Ok(snapshot::at_peak())
+        })?;
+        Ok(Snapshot::from(snapshot::with_modules(raw)))
     })
 }
 
