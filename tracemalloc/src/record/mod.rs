@@ -204,8 +204,9 @@ pub fn get_traceback_limit() -> u16 {
 /// Bytes in blocks that are recorded, and the most there have been: what was asked for, not what
 /// it took.
 ///
-/// Costs a look at each thread's counters. With one thread both are exact; with more, the peak may
-/// miss up to 64 KiB of each. In sampling mode both are estimates.
+/// Costs a look at each thread's counters. With one thread both are exact. With more, the peak may
+/// be off by up to 64 KiB for each, and so may the first number for each that is counting at that
+/// moment. In sampling mode both are estimates.
 ///
 /// (CPython: `tracemalloc.get_traced_memory`.)
 #[must_use]

@@ -3,12 +3,13 @@
 //! Each stack's sums are counted beside its frames. They are copied when the peak has grown by a
 //! hundredth, or 64 KiB: while memory grows a thousandfold that is 700 times, and each time as
 //! many steps as there are stacks. So the sums are those of a moment at which no less was
-//! traced than 99 % of the peak, less what `counters.rs` says.
+//! traced than 99 % of the peak, less what `counters.rs` says, and give or take what other
+//! threads allocate and free while they are copied.
 
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
-
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use super::counters;
 use super::hooks::STACKS;
 use super::stacks::{StackId, Sum};
@@ -35,7 +36,7 @@ pub(super) fn count(stack: StackId, blocks: i64, bytes: i64, is_peak: bool) {
 fn copy_if_due() {
     let current = counters::current();
     let copied = COPIED.load(Relaxed);
-    if current < copied + (copied / 100).max(64 << 10) {
+    if current < copied.saturating_add((copied / 100).max(64 << 10)) {
         return;
     }
     // Whoever is copying already does it for this thread, too.
@@ -51,12 +52,12 @@ fn copy(current: i64) {
     });
 }
 
-/// Makes this moment the peak.
 /// Keeps others from copying, and from reading what was copied.
 pub(super) fn lock() -> MutexGuard<'static, ()> {
     COPYING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Makes this moment the peak.
 pub(super) fn reset() {
     let _copying = lock();
     copy(counters::current());
