@@ -190,6 +190,43 @@ fn a_thread_keeps_its_number_to_its_last_block() {
     drop(kept);
 }
 
+#[test]
+fn what_is_forgotten_while_others_allocate_is_forgotten_as_a_whole() {
+    let _tracing = Tracing::start(Mode::Exact, Unwinder::FramePointers);
+    for _ in 0..30 {
+        let stop = AtomicUsize::new(0);
+        let kept = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut blocks: Vec<Box<[u8; 1000]>> = Vec::with_capacity(1000);
+                    while stop.load(Relaxed) == 0 {
+                        blocks.truncate(blocks.len() / 2);
+                        blocks.resize_with(1000, || Box::new([0; 1000]));
+                    }
+                    kept.lock().unwrap().push(blocks);
+                });
+            }
+            thread::sleep(Duration::from_millis(5));
+            for _ in 0..5 {
+                tracemalloc::clear_traces();
+            }
+            thread::sleep(Duration::from_millis(2));
+            stop.store(1, Relaxed);
+        });
+        let snapshot = tracemalloc::take_snapshot().unwrap();
+        let (current, _) = tracemalloc::get_traced_memory();
+        let sum: usize = snapshot.traces().iter().map(|trace| trace.size()).sum();
+        drop(snapshot);
+        let error = current.abs_diff(sum as u64);
+        assert!(
+            error <= 2 * ((64 << 10) + 1000) + 100_000,
+            "{current} {sum}"
+        );
+        drop(kept);
+    }
+}
+
 /// Allocates while the stack is unwound.
 struct AllocatesInDrop;
 

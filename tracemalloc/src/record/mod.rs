@@ -181,11 +181,15 @@ pub fn is_tracing() -> bool {
 
 /// Forgets all blocks recorded so far; what is allocated from now on is recorded as before.
 ///
+/// What other threads allocate while this goes on, milliseconds for a large heap, is forgotten
+/// too. Of a thread that is noting a block at that moment, this block may stay.
+///
 /// (CPython: `tracemalloc.clear_traces`.)
 pub fn clear_traces() {
     in_control(|| SETTINGS.paused(forget_all));
 }
 
+/// While nothing is recorded: what were noted between two of the steps would be half forgotten.
 fn forget_all() {
     pymalloc::clear();
     thread::apart(|| LIVE.clear());
@@ -355,7 +359,10 @@ pub fn track(domain: u32, address: usize, size: usize) -> Result<(), NotTracing>
     if !SETTINGS.is_on() {
         return Err(NotTracing);
     }
-    hooks::allocated(domain, address, size, 1.0);
+    // Else another thread is forgetting everything: this block, too.
+    if SETTINGS.is_recording() {
+        hooks::allocated(domain, address, size, 1.0);
+    }
     Ok(())
 }
 

@@ -27,7 +27,7 @@ fn is_ours() -> bool {
 impl Tracer for Recorder {
     #[inline(never)]
     fn allocated(&self, block: *mut u8, size: usize) -> u64 {
-        if !SETTINGS.is_on() {
+        if !SETTINGS.is_recording() {
             return 0;
         }
         let Some(period) = SETTINGS.sampling() else {
@@ -47,7 +47,7 @@ impl Tracer for Recorder {
 
     #[inline(never)]
     fn allocated_large(&self, block: *mut u8, size: usize) {
-        if SETTINGS.is_on() {
+        if SETTINGS.is_recording() {
             let chance = SETTINGS
                 .sampling()
                 .map_or(1.0, |period| sampling::chance(size, period));
