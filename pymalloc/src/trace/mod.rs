@@ -70,7 +70,8 @@ pub trait Tracer: Sync {
     /// A block that has an entry is freed.
     fn freed(&self, block: *mut u8, entry: u64);
 
-    /// A block of more than 64 KiB was allocated. It has no entry.
+    /// A block of more than 64 KiB was allocated, or its end was told, but it stays as it was. It
+    /// has no entry.
     fn allocated_large(&self, block: *mut u8, size: usize);
 
     /// A block of more than 64 KiB is freed, whether or not it was told of.
@@ -124,9 +125,6 @@ pub struct OtherTracer;
 /// a field, and make it a `static`.
 ///
 /// # Errors
-/// Tracers are told apart by their addresses. Two of no size may have the same one, and then count
-/// as the same: a tracer that must know whether it is the one has a size.
-///
 ///
 /// [`OtherTracer`] where a different tracer has been given before.
 pub fn start(tracer: &'static dyn Tracer, mode: Mode) -> Result<(), OtherTracer> {
