@@ -322,8 +322,8 @@ pub fn take_snapshot() -> Result<Snapshot, NotTracing> {
 
 /// What was live when the most was, by stack: with [`Config::peak`].
 ///
-/// It holds one trace for each stack, which stands for all of its blocks; it knows no addresses
-/// and no threads.
+/// It holds one trace for each stack, which stands for all of its blocks, or two where threads met
+/// a stack for the first time together; it knows no addresses and no threads.
 ///
 /// # Errors
 ///
@@ -347,7 +347,7 @@ pub fn take_peak_snapshot() -> Result<Snapshot, PeakError> {
 /// that is recorded already gets the new size and stack.
 ///
 /// `domain` says whose addresses these are; 0 is the allocator's own. Every block is recorded, in
-/// sampling mode, too.
+/// sampling mode, too, while there is memory for the recorder's tables.
 ///
 /// (CPython: `PyTraceMalloc_Track`.)
 ///
