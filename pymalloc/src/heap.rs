@@ -181,7 +181,7 @@ impl Heap {
     pub(crate) fn refill(&self, shared: &Shared, class: SizeClass) -> *mut u8 {
         let front = self.front(class);
         if self.state.get() != State::Live {
-            let taken = shared.commons.borrow(&shared.arenas, class, 1);
+            let taken = borrow(shared, class, 1);
             return taken.map_or(core::ptr::null_mut(), |taken| taken.first.cast());
         }
         let taken = front.take_older().or_else(|| {
@@ -252,7 +252,7 @@ impl Heap {
         if step <= BORROW_LAST {
             front.appetite().set(front.appetite().get() + 1);
             let most = (step / class.block_size()) as u32;
-            return shared.commons.borrow(&shared.arenas, class, most);
+            return borrow(shared, class, most);
         }
         let pool = self.own_another(shared, class)?;
         take_or_carve(pool, class)
@@ -265,7 +265,7 @@ impl Heap {
             Some(pool) => pool,
             None => {
                 self.give_back_idle(shared, class);
-                let (pool, growth) = shared.arenas.take_pool_and_growth(class)?;
+                let (pool, growth) = shared.arenas.take_pool(class)?;
                 shared.make_way_for_arenas(growth);
                 pool.set_owner(self.id.get(), mailbox);
                 pool.pool().remote.make_owned();
@@ -461,6 +461,13 @@ fn take_or_carve(pool: Held, class: SizeClass) -> Option<Taken> {
     free.or_else(|| pool.carve(most))
 }
 
+/// Up to `most` blocks of a common pool.
+fn borrow(shared: &Shared, class: SizeClass, most: u32) -> Option<Taken> {
+    let (taken, growth) = shared.commons.borrow(&shared.arenas, class, most)?;
+    shared.make_way_for_arenas(growth);
+    Some(taken)
+}
+
 /// The blocks at the head of a list that lie in one pool, and the others.
 ///
 /// # Safety
@@ -620,7 +627,7 @@ mod tests {
     /// A list of blocks of two pools, in turns of these lengths.
     fn list_of(runs: &[u32]) -> Taken {
         static ARENAS: Arenas = Arenas::new();
-        let pools = [(); 2].map(|()| ARENAS.take_pool(SizeClass::SMALLEST).unwrap());
+        let pools = [(); 2].map(|()| ARENAS.take_pool(SizeClass::SMALLEST).unwrap().0);
         let mut list = Taken {
             first: ptr::null_mut(),
             len: 0,
