@@ -300,7 +300,10 @@ impl Heap {
         }
         for pool in mailbox.take() {
             // The mailbox may have been another thread's, and the pool too.
-            pool.set_owner(self.id.get(), mailbox);
+            if !pool.pool().is_owned_by(self.id.get()) {
+                pool.recount();
+                pool.set_owner(self.id.get(), mailbox);
+            }
             pool.collect();
             if pool.is_empty() {
                 shared.arenas.release_pool(pool);
