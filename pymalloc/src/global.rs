@@ -270,7 +270,7 @@ fn spill_checked(heap: &Heap, hand: &Hand, expect: Expect) {
 
 fn spill_raw(heap: &Heap, hand: &Hand) {
     let class = heap.class_of(hand);
-    if heap.is_new() {
+    if heap.is_new() && heap.has_freed_many() {
         enlist(heap);
     }
     if trace::absorbs(heap, class) {

@@ -16,7 +16,8 @@
 //! # States of the heap
 //! `New` (no allocation yet) → `Live` → `Guest` (the thread is exiting, or could not
 //! be enlisted). A guest owns nothing: it borrows single blocks and gives each back at
-//! once, so allocation works in any destructor, and nothing is left behind.
+//! once, so allocation works in any destructor, and nothing is left behind. So does a new
+//! heap with what it frees, up to a number.
 //!
 //! # Invariants
 //! 1. A pool whose owner is this heap's `id` is either on `pools` of its class, or
@@ -65,13 +66,19 @@ const IDLE_BYTES: usize = 64 << 10;
 /// The classes of these blocks: those whose pools are larger than the smallest.
 const IDLE_FROM: usize = POOL_SIZE / 8;
 
+/// A thread that only frees is enlisted when it has freed this many blocks. After a thread's
+/// exit was told, the C library may free what other threads have left (glibc: the thread-local
+/// memory of stacks that it no longer keeps), and if that is the first that this thread does
+/// with memory, nobody will be told of its exit.
+const FREES_UNKNOWN: usize = 64;
+
 /// The heap of one thread.
 #[derive(Debug)]
 pub(crate) struct Heap {
     hands: [Hand; SizeClass::COUNT],
     rests: [Rest; SizeClass::COUNT],
     /// Bytes given back to pools less bytes fetched from them, within 0 and
-    /// `2 * SHRINKING_BYTES`.
+    /// `2 * SHRINKING_BYTES`; while the heap is new, how many blocks were given back.
     given: Cell<usize>,
     /// 0 unless live.
     id: Cell<OwnerId>,
@@ -142,6 +149,15 @@ impl Heap {
         self.state.get() == State::New
     }
 
+    /// Counts a free of a new heap; whether there were so many that the thread should be
+    /// enlisted for them.
+    #[cfg(not(loom))]
+    pub(crate) fn has_freed_many(&self) -> bool {
+        let freed = self.given.get();
+        self.given.set(freed + 1);
+        freed >= FREES_UNKNOWN
+    }
+
     /// Calls `f`, which may allocate, with a new heap as a guest's: nothing that `f` does
     /// enlists the thread.
     #[cfg(not(loom))]
@@ -166,6 +182,7 @@ impl Heap {
         };
         match member {
             Some((id, member)) => {
+                self.given.set(0);
                 self.id.set(id);
                 self.member.set(Some(member));
                 self.state.set(State::Live);

@@ -57,6 +57,11 @@ fn threads_pass_blocks_on_and_forks_survive() {
 }
 
 #[test]
+fn detached_threads_leave_nothing_behind() {
+    on_every_malloc("detached.c");
+}
+
+#[test]
 fn operators_new_and_delete_in_every_form() {
     on_every_malloc("operators.cpp");
 }
