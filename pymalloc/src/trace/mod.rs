@@ -216,13 +216,11 @@ fn recorded(heap: &Heap, class: SizeClass, block: *mut u8, size: usize) -> *mut 
         heap.trace.inside(|| {
             let Some(tracer) = TRACER.get() else { return };
             let entry = tracer.allocated(block, size);
+            let stale = |block, entry| tracer.freed(block, entry);
             // SAFETY: a block of ours, of this class, in use.
-            match unsafe { entries::replace(class, block, entry) } {
-                Some(0) => {}
-                // A thread that had not noticed freed the block that was here.
-                Some(stale) => tracer.freed(block, stale),
+            if !unsafe { entries::replace(class, block, entry, stale) } {
                 // No memory for an entry: the tracer hears the end now.
-                None => tracer.freed(block, entry),
+                tracer.freed(block, entry);
             }
         });
     }
