@@ -41,7 +41,7 @@ pub(crate) fn with_passed(list: List, f: impl FnOnce()) {
 /// Calls `f` with the value of a variable; `None` if it is not set.
 pub(crate) fn env<R>(name: &CStr, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
     // SAFETY: a pointer that the C library has set, or will.
-    let known = unsafe { (&raw const environ).read() };
+    let known = unsafe { environ };
     if known.is_null() {
         return if IS_LOADED.load(Relaxed) {
             from_list(PASSED.load(Relaxed), name).map(f)
