@@ -50,12 +50,18 @@ static AFTER_LOADED: extern "C" fn() = {
     give_some_back
 };
 
+fn alloc_and_free(layout: Layout) {
+    // SAFETY: no layout here is empty.
+    let block = unsafe { SUBJECT.alloc(layout) };
+    assert!(!block.is_null());
+    // SAFETY: the block just allocated, with its layout.
+    unsafe { SUBJECT.dealloc(block, layout) };
+}
+
 /// A thread that is told of its exit keeps blocks at hand.
 #[track_caller]
 fn assert_is_guest() {
-    let layout = Layout::new::<[u64; 4]>();
-    // SAFETY: the layout is not empty; the block is freed with it.
-    unsafe { SUBJECT.dealloc(SUBJECT.alloc(layout), layout) };
+    alloc_and_free(Layout::new::<[u64; 4]>());
     assert_eq!(pymalloc::stats().bytes_in_fronts, 0, "it has a key");
 }
 
@@ -111,8 +117,7 @@ fn growth_of_guests_is_paid_for_with_what_lies_idle() {
     assert_is_guest();
     let large = Layout::from_size_align(3 * MIB, 8).expect("a legal layout");
     let small = Layout::from_size_align(96, 8).expect("a legal layout");
-    // SAFETY: neither layout is empty; the block is freed with its own.
-    unsafe { SUBJECT.dealloc(SUBJECT.alloc(large), large) };
+    alloc_and_free(large);
     assert_eq!(pymalloc::stats().bytes_large_cached, 3 * MIB);
     for _ in 0..20 * MIB / 96 {
         // SAFETY: the layout is not empty. The blocks go with the process.
