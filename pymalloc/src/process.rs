@@ -34,6 +34,7 @@ use crate::fork;
 use crate::global::{SHARED, stats};
 use crate::heap::Heap;
 use crate::os;
+use crate::report;
 use crate::secure;
 use crate::settings;
 use crate::stderr::Stderr;
@@ -136,6 +137,7 @@ extern "C" fn in_child() {
     unsafe { stdio::reset_streams() };
     with_heap(|heap| fork::forget_others(&SHARED, heap.member()));
     secure::reseed();
+    report::forget();
 }
 
 extern "C" fn print_stats() {
