@@ -39,14 +39,17 @@ mod export;
 mod file;
 #[cfg(feature = "pymalloc")]
 mod heap;
+mod memory_info;
 mod record;
 pub mod snapshot;
 pub mod symbols;
 mod timeline;
+mod waterfall;
 
 #[cfg(feature = "export")]
 pub use export::{Format, UnknownFormat};
 pub use file::LoadError;
+pub use memory_info::{MemoryInfo, memory_info, memory_info_of};
 pub use record::{
     BadConfig, Config, Mode, NotTracing, PeakError, StartError, Traced, Unwinder, clear_traces,
     get_address_traceback, get_object_traceback, get_traceback_limit, get_traced_memory,
@@ -59,3 +62,4 @@ pub use snapshot::{
     Traces, Trend, trends,
 };
 pub use timeline::Timeline;
+pub use waterfall::{Waterfall, waterfall};
