@@ -38,6 +38,7 @@
 //! them is [`RawSnapshot`], plain numbers that a file can hold. What CPython calls a thing is said
 //! at each; where it differs, that is said as well.
 
+mod dumper;
 #[cfg(feature = "export")]
 mod export;
 mod file;
@@ -51,6 +52,7 @@ pub mod symbols;
 mod timeline;
 mod waterfall;
 
+pub use dumper::Dumper;
 #[cfg(feature = "export")]
 pub use export::{Format, UnknownFormat};
 pub use file::LoadError;
