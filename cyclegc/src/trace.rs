@@ -64,7 +64,8 @@ use crate::sync::visit::Visit;
 ///    have done any of that, and the collector must hear of it.
 /// 4. The type's `Drop`, if it has one, and those of its fields use no handle
 ///    that `trace` reports: its target may be destroyed already.
-/// 5. `may_hold_gc` returns `true` if `trace` can ever report an edge.
+/// 5. `may_hold_gc` returns `true` if `trace` can ever report an edge, and always answers the
+///    same.
 /// 6. `never_panics` does nothing but answer. Where it answers `true`, the
 ///    functions of 3 do not panic, and they ask what the value owns through
 ///    [`Tracer::value`] and [`EdgeTracer`]'s methods only, not by calling its

@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use crate::edge::EdgeTracer;
+use crate::sync::collect::wait_for_collector;
 use crate::sync::dealloc;
 use crate::sync::gc::{Gc, cloned};
 use crate::sync::gc_box::GcBox;
@@ -33,23 +34,27 @@ pub struct AnyGc {
 }
 
 impl AnyGc {
-    /// A new handle to `object`, if it has a value that this can be had of.
+    /// A new handle to `object`, if it has a value that this can be had of; waits for a
+    /// verdict.
     ///
     /// # Safety
     ///
-    /// The object's memory is kept.
+    /// The object's memory is kept, and the thread does not have the collector's lock.
     pub(crate) unsafe fn try_share(object: Object) -> Option<AnyGc> {
         // SAFETY: the caller's.
         let head = unsafe { object.head() };
-        match head.count.upgrade() {
-            Upgrade::Made { must_list } => {
-                if must_list {
-                    // SAFETY: the handle was just made.
-                    unsafe { suspects::list(object) };
+        loop {
+            match head.count.upgrade() {
+                Upgrade::Made { must_list } => {
+                    if must_list {
+                        // SAFETY: the handle was just made.
+                        unsafe { suspects::list(object) };
+                    }
+                    return Some(AnyGc { object });
                 }
-                Some(AnyGc { object })
+                Upgrade::UnderVerdict => wait_for_collector(),
+                Upgrade::Dead | Upgrade::Busy => return None,
             }
-            Upgrade::Dead | Upgrade::UnderVerdict | Upgrade::Busy => None,
         }
     }
 

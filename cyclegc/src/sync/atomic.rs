@@ -30,7 +30,8 @@ use crate::trace::{Trace, Tracer, TypeDepth};
 ///
 /// As `arc_swap::ArcSwapOption`, and its cycles are collected. Reading costs an increment;
 /// no thread waits for another. An object that is displaced may live on until threads that
-/// were reading have finished, and until somebody writes to an `AtomicGc` or collects.
+/// were reading have finished, and until somebody writes to an `AtomicGc` or collects: its
+/// destructor runs in that thread, never in one that only reads.
 ///
 /// ```
 /// use cyclegc::sync::{AtomicGc, Gc};

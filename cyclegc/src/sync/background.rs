@@ -14,7 +14,9 @@ use crate::sync::types::lock;
 /// Without one, they run in the thread whose `Gc::new` finds that it is time, which pays for
 /// the pause; with one, no thread that makes objects ever collects by itself, and finalizers and
 /// destructors of cyclic garbage run in this one. It sleeps when there is nothing to do.
-/// Dropping this stops the thread, after the collection that may be running, and waits for it.
+/// Dropping this stops the thread, after the collection that may be running, and waits for it;
+/// in a destructor that the thread runs itself, it stops after that, and until then there cannot
+/// be another.
 ///
 /// ```
 /// use cyclegc::{Trace, sync::{Collector, Gc}};
@@ -78,7 +80,12 @@ fn run() {
             Task::Stop => break,
         }
     }
-    settings.background().thread = None;
+    let mut background = settings.background();
+    background.thread = None;
+    if std::mem::take(&mut background.is_alone) {
+        // ORDERING: as in `spawn`.
+        settings.has_background.store(false, Release);
+    }
 }
 
 fn collect_once() {
@@ -94,13 +101,18 @@ impl Drop for Collector {
     fn drop(&mut self) {
         let settings = &domain().settings;
         if let Some(thread) = self.thread.take() {
-            settings.background().task = Task::Stop;
-            thread.thread().unpark();
-            // One that is dropped by what it runs itself cannot be waited for. A panic of
-            // a user's is caught where it happens; there is none to pass on.
-            if thread.thread().id() != thread::current().id() {
-                let _ = thread.join();
+            // One that is dropped by what it runs itself cannot be waited for.
+            let is_own = thread.thread().id() == thread::current().id();
+            let mut background = settings.background();
+            background.task = Task::Stop;
+            background.is_alone = is_own;
+            drop(background);
+            if is_own {
+                return;
             }
+            thread.thread().unpark();
+            // A panic of a user's is caught where it happens; there is none to pass on.
+            let _ = thread.join();
         }
         // ORDERING: as in `spawn`.
         settings.has_background.store(false, Release);

@@ -70,17 +70,15 @@ pub(crate) fn collect(generation: Generation) -> CollectStats {
 fn run(generation: Generation, debug: DebugFlags) -> CollectStats {
     let saves = debug.contains(DebugFlags::SAVEALL);
     let mut aftermath = Aftermath::default();
-    let mut verdict = locked(|collector| {
-        if debug.contains(DebugFlags::STATS) {
-            print_start(collector, generation);
-        }
-        let sentence = if saves {
-            Sentence::Save
-        } else {
-            Sentence::Hear
-        };
-        collector.find(generation, sentence, &mut aftermath)
-    });
+    if debug.contains(DebugFlags::STATS) {
+        print_start(generation);
+    }
+    let sentence = if saves {
+        Sentence::Save
+    } else {
+        Sentence::Hear
+    };
+    let mut verdict = locked(|collector| collector.find(generation, sentence, &mut aftermath));
     if debug.contains(DebugFlags::COLLECTABLE) {
         print_objects("collectable", &verdict.garbage);
     }

@@ -23,6 +23,9 @@ use crate::sync::header::Object;
 use crate::sync::proof::{Sentence, Verdict, prove};
 use crate::sync::suspects::{keep_living, release_hold};
 
+/// Entries without a value that are not worth a sweep.
+const SWEEP_COUNT: usize = 1000;
+
 /// See the module.
 pub(crate) struct Collector {
     /// Suspects by generation; the last are the frozen ones.
@@ -31,6 +34,11 @@ pub(crate) struct Collector {
     pub(crate) counts: Counts,
     pub(crate) stats: [GenerationStats; 3],
     guess: Guess,
+    /// `freeze` was called, and not undone.
+    pub(crate) has_frozen: bool,
+    /// Entries without a value that were left by the last sweep: `Weak` handles keep their
+    /// memory.
+    unswept_count: usize,
     /// Some objects may have a birth that is yet to come.
     is_renumbered: bool,
 }
@@ -55,6 +63,8 @@ impl Collector {
             counts: Counts::new(),
             stats: [GenerationStats::ZERO; 3],
             guess: Guess::new(),
+            has_frozen: false,
+            unswept_count: 0,
             is_renumbered: false,
         }
     }
@@ -68,6 +78,22 @@ impl Collector {
             let birth = unsafe { object.tracked() }.birth();
             self.lists[self.epochs.generation(birth)].push(object);
         }
+    }
+
+    /// Gives up the entries whose value is gone, if they are half of all or more: lists that
+    /// no collection looks at would keep their memory.
+    fn sweep_if_worth(&mut self) {
+        let alive = domain().census.alive();
+        let count = |lists: &[Vec<Object>]| lists.iter().map(Vec::len).sum::<usize>();
+        if count(&self.lists) <= 2 * (alive + self.unswept_count) + SWEEP_COUNT {
+            return;
+        }
+        for list in &mut self.lists {
+            // SAFETY: an entry has a hold.
+            list.retain(|object| unsafe { keep_living(*object) });
+            list.shrink_to(2 * list.len());
+        }
+        self.unswept_count = count(&self.lists).saturating_sub(alive);
     }
 
     /// Finds the garbage of a generation and the younger ones, guess and proof.
@@ -86,6 +112,7 @@ impl Collector {
             self.is_renumbered = true;
         }
         self.take_shards();
+        self.sweep_if_worth();
         let oldest_birth = self.epochs.oldest_birth(generation);
         // Objects born from here on are not promoted by this collection.
         let survivor_birth = self.epochs.promote(generation);
@@ -99,7 +126,7 @@ impl Collector {
             oldest_birth..=survivor_birth
         };
 
-        let mark = generation == Generation::Old && census.frozen() == 0;
+        let mark = generation == Generation::Old && !self.has_frozen;
         let lists = &mut self.lists[..=generation.index()];
         let suspects = lists.iter_mut().flat_map(std::mem::take);
         let Guessed { garbage, alive } = self.guess.run(suspects, births, mark, aftermath);

@@ -2,13 +2,15 @@
 
 use crate::debug::print;
 use crate::generation::{Generation, PERMANENT};
-use crate::sync::collector::Collector;
+use crate::sync::collect::locked;
 use crate::sync::domain::domain;
 use crate::sync::header::Object;
 
-pub(crate) fn print_start(collector: &mut Collector, generation: Generation) {
-    collector.take_shards();
-    let [young, middle, old, permanent] = collector.lists.each_ref().map(Vec::len);
+pub(crate) fn print_start(generation: Generation) {
+    let [young, middle, old, permanent] = locked(|collector| {
+        collector.take_shards();
+        collector.lists.each_ref().map(Vec::len)
+    });
     debug_assert_eq!(PERMANENT, 3);
     let (index, alive) = (generation.index(), domain().census.alive());
     print(format_args!("gc: collecting generation {index}..."));

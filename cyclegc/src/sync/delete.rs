@@ -37,7 +37,8 @@ pub(crate) fn finalize_garbage(garbage: &[Object]) {
         if !head.second.has(TO_FINALIZE) {
             continue;
         }
-        // A member may be gone by now: a finalizer broke the cycle.
+        // A member may be gone by now: a finalizer broke the cycle. Or one let a `&mut` to it
+        // out: then the second proof finds the member unheard, and lets it live.
         // SAFETY: invariant 1.
         let Some(held) = (unsafe { AnyGc::try_share(*object) }) else {
             continue;

@@ -1,21 +1,24 @@
 //! When a handle that an `AtomicGc` lost may be dropped: when every thread that may have
 //! read the pointer before is done with it (crossbeam-epoch).
 //!
-//! An own domain of epochs, so that destructors do not run in other users' code. Under loom,
-//! a count of those who are pinned, behind a lock, which keeps the same promises: what is
-//! displaced is dropped when nobody is pinned, and who is pinned later sees that it is not
-//! there any more.
+//! An own domain of epochs, so that what other users of the crate do is not waited for. The
+//! epochs say when a handle may be dropped; it is dropped by [`flush`] alone: readers run no
+//! destructors. Under loom, a count of those who are pinned, behind a lock, which keeps the
+//! same promises: what is displaced is dropped when nobody is pinned, and who is pinned later
+//! sees that it is not there any more.
 
 pub(crate) use imp::{Guard, flush, flush_all, pin};
 
 #[cfg(not(loom))]
 mod imp {
-    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::sync::{Mutex, OnceLock};
 
     use crossbeam_epoch::{Collector, LocalHandle};
 
     use crate::sync::any::AnyGc;
+    use crate::sync::local;
+    use crate::sync::types::lock;
     use crate::sync::unraisable::guarded;
     use crate::unraisable::UnraisablePlace;
 
@@ -24,6 +27,8 @@ mod imp {
     static COLLECTOR: OnceLock<Collector> = OnceLock::new();
     /// Handles that wait.
     static WAITING: AtomicUsize = AtomicUsize::new(0);
+    /// Those among them that nobody can be reading any more.
+    static READY: Mutex<Vec<AnyGc>> = Mutex::new(Vec::new());
 
     thread_local! {
         static HANDLE: LocalHandle = register();
@@ -34,8 +39,8 @@ mod imp {
         COLLECTOR.get_or_init(Collector::new).register()
     }
 
-    /// What this thread reads from now on stays while the guard exists. Destructors may run
-    /// here, but none while it exists, and none of a guard that exists already.
+    /// What this thread reads from now on stays while the guard exists. No destructor runs
+    /// here.
     #[inline]
     pub(crate) fn pin() -> Guard {
         let guard = HANDLE.try_with(LocalHandle::pin);
@@ -48,16 +53,23 @@ mod imp {
         pub(crate) fn defer(&self, handle: AnyGc) {
             // ORDERING: Relaxed: decides how long `flush_all` goes on.
             WAITING.fetch_add(1, Relaxed);
-            self.0.defer(move || {
-                WAITING.fetch_sub(1, Relaxed);
-                guarded(UnraisablePlace::Drop, || "", || drop(handle));
-            });
+            self.0.defer(move || lock(&READY).push(handle));
         }
     }
 
-    /// Drops some of what may be dropped. Nothing of it stays behind in this thread.
+    /// Drops some of what may be dropped, unpinned. Nothing of it stays behind in this thread.
     pub(crate) fn flush() {
+        if local::with(|local| local.proving.get()) {
+            // In a panic hook: no destructor runs under the collector's lock.
+            return;
+        }
         pin().0.flush();
+        let ready = std::mem::take(&mut *lock(&READY));
+        for handle in ready {
+            // ORDERING: Relaxed: as in `defer`.
+            WAITING.fetch_sub(1, Relaxed);
+            guarded(UnraisablePlace::Drop, || "", || drop(handle));
+        }
     }
 
     /// Drops what may be dropped.
@@ -87,6 +99,7 @@ mod imp {
     struct State {
         pinned: usize,
         deferred: Vec<AnyGc>,
+        ready: Vec<AnyGc>,
     }
 
     loom::lazy_static! {
@@ -110,16 +123,19 @@ mod imp {
         fn drop(&mut self) {
             let mut state = lock(&EPOCH);
             state.pinned -= 1;
-            let mut ready = Vec::new();
             if state.pinned == 0 {
-                ready.append(&mut state.deferred);
+                let deferred = std::mem::take(&mut state.deferred);
+                state.ready.extend(deferred);
             }
-            drop(state);
-            drop(ready);
         }
     }
 
-    pub(crate) fn flush() {}
+    pub(crate) fn flush() {
+        let ready = std::mem::take(&mut lock(&EPOCH).ready);
+        drop(ready);
+    }
 
-    pub(crate) fn flush_all() {}
+    pub(crate) fn flush_all() {
+        flush();
+    }
 }

@@ -28,7 +28,8 @@ use crate::trace::{Trace, Tracer, TypeDepth};
 ///
 /// A handle is one word, and so is `Option<Gc<T>>`. Reading through it costs what reading
 /// through an `Arc` costs, and so do `clone` and `drop`, but for the first `clone` of an
-/// object, which lists it for the collector.
+/// object, and the first after a full collection that found it with one handle: those list it
+/// for the collector.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -173,9 +174,12 @@ impl<T: Trace + Send + Sync> Gc<T> {
                 Err(shared) => this = shared,
             }
             // Only a drop that leaves others may give up; a last one must take the value.
-            let before = this.head().count.decrement_unless_last();
-            if before {
+            if this.head().count.decrement_unless_last() {
                 let _gone = ManuallyDrop::new(this);
+                return None;
+            }
+            if local::with(|local| local.proving.get()) {
+                // In a panic hook under the collector's lock: it ends the object.
                 return None;
             }
         }

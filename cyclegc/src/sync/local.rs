@@ -21,6 +21,8 @@ pub(crate) struct Local {
     /// The thread tells the census when it ends.
     #[cfg_attr(loom, expect(dead_code, reason = "no model counts objects"))]
     opened: Cell<bool>,
+    /// That was told: the thread is in its last destructors.
+    closed: Cell<bool>,
     /// A collection runs in this thread, or code that it called.
     pub(crate) collecting: Cell<bool>,
     /// The thread holds the lock of the collector: it must not wait for it.
@@ -77,6 +79,7 @@ impl Local {
                 high: Cell::new(0),
                 low: Cell::new(0),
                 opened: Cell::new(false),
+                closed: Cell::new(false),
                 collecting: Cell::new(false),
                 proving: Cell::new(false),
                 number: Cell::new(usize::MAX),
@@ -120,13 +123,10 @@ impl Local {
     /// wait: not at all if the thread is beyond that.
     fn open(&self) -> i32 {
         #[cfg(not(loom))]
-        if !self.opened.replace(true) && CLOSER.try_with(|_| ()).is_err() {
+        if self.closed.get() || !self.opened.replace(true) && CLOSER.try_with(|_| ()).is_err() {
             return 0;
         }
         let threshold = domain().census.threshold().young / 8;
-        if self.high.get() < 0 {
-            return 0;
-        }
         i32::try_from(threshold).map_or(BALANCE, |limit| limit.clamp(1, BALANCE))
     }
 
@@ -142,12 +142,11 @@ impl Local {
         self.number.get()
     }
 
-    /// The thread ends: nothing waits from here.
+    /// The thread ends: from here on, the census is told at once.
     #[cfg(not(loom))]
     fn close(&self) {
+        self.closed.set(true);
         let _ = self.report();
-        self.high.set(-1);
-        self.low.set(0);
         if let Ok(mut pending) = self.pending.try_borrow_mut()
             && pending.is_empty()
         {

@@ -54,7 +54,9 @@
 //!   threads, which may collect.
 //!
 //! A panic in one of them goes to [`set_unraisable_hook`]. Only a `Trace` by hand can panic
-//! while locks are held, and a panic hook then runs under them: it must not wait for a cell.
+//! while locks are held. That poisons those of std's in the value that was being traced, and a
+//! panic hook then runs under them and the collector's: it must not wait for a cell, nor call
+//! this module's functions.
 //!
 //! # Inside
 //!

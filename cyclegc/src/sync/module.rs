@@ -166,8 +166,9 @@ pub fn tracked_count() -> usize {
     domain().census.alive()
 }
 
-/// The number of suspects: objects that had two handles at once, and have not been seen
-/// with one by an old collection since. Some may have died.
+/// The number of entries for suspects: objects that had two handles at once, and have not been
+/// seen with one by two old collections since. Some may have died; one that was seen with one
+/// handle, and cloned after that, is counted twice until the next collection.
 ///
 /// ```
 /// use cyclegc::sync::{self, Gc};
@@ -205,6 +206,7 @@ pub fn freeze() {
         collector.take_shards();
         collector.move_suspects(0..PERMANENT, PERMANENT);
         collector.epochs.freeze();
+        collector.has_frozen = true;
         collector.counts.reset();
         census.set_epoch(collector.epochs.now());
         census.freeze_before(collector.epochs.now());
@@ -223,6 +225,7 @@ pub fn unfreeze() {
     collector::locked(|collector| {
         collector.move_suspects(PERMANENT..PERMANENT + 1, Generation::Old.index());
         collector.epochs.unfreeze();
+        collector.has_frozen = false;
         domain().census.freeze_before(0);
     });
 }

@@ -35,7 +35,7 @@ pub(crate) enum Sentence {
     /// `DEAD`; but if weak references or finalizers must be heard first, only that the weak
     /// references are cleared.
     Hear,
-    /// `DEAD`.
+    /// `DEAD`, but for what waits to be finalized, and what that reaches.
     Die,
     /// A handle to each, which is put into the `garbage`.
     Save,
@@ -81,6 +81,9 @@ pub(crate) fn prove(
     proof.trace(aftermath);
     proof.pass_one();
     proof.pass_two();
+    if sentence == Sentence::Die {
+        proof.fail_unheard();
+    }
     proof.fail_reachable();
     let verdict = proof.pass_sentence(sentence, aftermath);
     drop(looking);
@@ -164,6 +167,16 @@ impl Proof {
         }
         for index in self.visit.erased_marks() {
             self.failed[index] = true;
+        }
+    }
+
+    /// A member whose finalizer has not run does not die now.
+    fn fail_unheard(&mut self) {
+        for index in 0..self.members.len() {
+            // SAFETY: a hold keeps the memory.
+            if unsafe { self.object(index).head() }.second.has(TO_FINALIZE) {
+                self.failed[index] = true;
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The second word: who keeps the memory of an object, and what is known of it.
 //!
 //! ```text
-//!  63      52        40                      0
+//!  63      52        36                      0
 //!  | flags | holds   | weak handles + value  |
 //! ```
 //!
@@ -26,7 +26,7 @@ pub(crate) const WEAK_CUT: u64 = 1 << 55;
 /// `trace` panicked for this object: it is not traced again.
 pub(crate) const OPAQUE: u64 = 1 << 56;
 
-const HOLD: u64 = 1 << 40;
+const HOLD: u64 = 1 << 36;
 const HOLDS: u64 = TRACKED - HOLD;
 const WEAK: u64 = HOLD - 1;
 
@@ -56,8 +56,9 @@ impl SecondWord {
 
     /// Clears a flag; true if it was set.
     pub(crate) fn clear(&self, flag: u64) -> bool {
-        // ORDERING: Relaxed: one of those who clear it sees it set.
-        self.0.fetch_and(!flag, Relaxed) & flag != 0
+        // ORDERING: Release: the last use of the memory by who clears `HAS_CELLS`; pairs with
+        // Acquire in `ends_plainly` and `less`. One of those who clear a flag sees it set.
+        self.0.fetch_and(!flag, Release) & flag != 0
     }
 
     /// Number of `Weak` handles, and 1 for the value.

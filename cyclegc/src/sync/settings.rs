@@ -27,6 +27,8 @@ pub(crate) struct Settings {
 pub(crate) struct Background {
     pub(crate) task: Task,
     pub(crate) thread: Option<Thread>,
+    /// Nobody waits for the thread: it makes room for another one when it ends.
+    pub(crate) is_alone: bool,
 }
 
 impl Background {
@@ -56,6 +58,7 @@ impl Settings {
             background: types::Mutex::new(Background {
                 task: Task::Wait,
                 thread: None,
+                is_alone: false,
             }),
         }
     }

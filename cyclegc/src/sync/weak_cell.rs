@@ -7,8 +7,9 @@
 //! # Invariants
 //!
 //! 1. A cell whose `target` is set is in `cells[target]`, the target's `HAS_CELLS` is set,
-//!    and its memory is kept, by the weak handle that owns the cell. Both change under the
-//!    lock of `cells`, where no code of a user runs.
+//!    and its memory is there: by the weak handle that owns the cell, or, if that is gone
+//!    before the cell, because who ends the target clears its cells first. Both change under
+//!    the lock of `cells`, where no code of a user runs.
 //! 2. A listed cell's memory is there: a cell unlists itself before its value is gone.
 //!
 //! Source: CPython 3.11 `Objects/weakrefobject.c`: `PyObject_ClearWeakRefs`.

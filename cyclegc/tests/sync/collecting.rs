@@ -167,6 +167,105 @@ fn frozen_objects_are_left_alone_until_they_thaw() {
 }
 
 #[test]
+fn a_background_thread_may_be_stopped_by_what_it_runs() {
+    static COLLECTOR: Mutex<Option<sync::Collector>> = Mutex::new(None);
+    static NEXT: Mutex<Option<std::io::ErrorKind>> = Mutex::new(None);
+
+    #[derive(Trace)]
+    struct Stops(Mutex<Option<AnyGc>>);
+    impl Finalize for Stops {
+        fn finalize(&self) {
+            drop(COLLECTOR.lock().unwrap().take());
+            *NEXT.lock().unwrap() = sync::Collector::spawn().err().map(|error| error.kind());
+        }
+    }
+
+    let alone = alone();
+    sync::enable();
+    *COLLECTOR.lock().unwrap() = Some(sync::Collector::spawn().unwrap());
+    let stops = Gc::new(Stops(Mutex::default()));
+    *stops.0.lock().unwrap() = Some((&stops).into());
+    drop(stops);
+    let alive = Arc::default();
+    while NEXT.lock().unwrap().is_none() {
+        drop(ring(&alive, 2));
+    }
+    assert_eq!(
+        *NEXT.lock().unwrap(),
+        Some(std::io::ErrorKind::AlreadyExists)
+    );
+    let next = loop {
+        match sync::Collector::spawn() {
+            Ok(next) => break next,
+            Err(_) => thread::yield_now(),
+        }
+    };
+    let collections = || {
+        sync::stats()
+            .map(|stats| stats.collections)
+            .iter()
+            .sum::<usize>()
+    };
+    let before = collections();
+    while collections() == before {
+        drop(ring(&alive, 2));
+    }
+    drop(next);
+    sync::collect();
+    assert_eq!(alone.tracked_count(), 0);
+}
+
+#[test]
+fn what_died_while_it_was_old_or_frozen_does_not_keep_its_memory() {
+    let _alone = alone();
+    let alive = Arc::default();
+    let shared = || {
+        let nodes: Vec<_> = (0..10_000).map(|_| Node::new(&alive)).collect();
+        drop(nodes.clone());
+        nodes
+    };
+    let old = shared();
+    sync::collect_generation(Generation::Young);
+    sync::collect_generation(Generation::Middle);
+    let frozen = shared();
+    sync::freeze();
+    drop((old, frozen));
+    assert!(sync::suspect_count() >= 20_000);
+    sync::collect_generation(Generation::Young);
+    assert!(sync::suspect_count() < 1000, "{}", sync::suspect_count());
+    sync::unfreeze();
+}
+
+#[test]
+fn a_ring_with_a_frozen_object_that_was_not_counted_yet_is_found() {
+    let _alone = alone();
+    let alive = Arc::default();
+    let (send, receive) = mpsc::channel();
+    let (ended, end) = mpsc::channel::<()>();
+    let other = {
+        let alive = Arc::clone(&alive);
+        // The first object is counted at once, the second when the thread ends.
+        thread::spawn(move || {
+            send.send([Node::new(&alive), Node::new(&alive)]).unwrap();
+            let _ = end.recv();
+        })
+    };
+    let [counted, frozen] = receive.recv().unwrap();
+    sync::freeze();
+    drop(counted);
+    let young = Node::new(&alive);
+    frozen.link(&young);
+    young.links().push(frozen);
+    drop(young);
+    assert_eq!(sync::collect().collected, 0);
+    assert_eq!(sync::collect().collected, 0);
+    sync::unfreeze();
+    assert_eq!(sync::collect().collected, 2);
+    drop(ended);
+    other.join().unwrap();
+}
+
+#[test]
 fn callbacks_hear_of_each_collection() {
     let _alone = alone();
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -244,6 +343,133 @@ fn a_finalizer_runs_once_and_may_resurrect() {
     shelf.lock().unwrap().clear();
     assert_eq!(sync::collect().collected, 1);
     assert_eq!(finalized.load(SeqCst), 2);
+}
+
+type Act = Box<dyn FnOnce() + Send>;
+
+/// What two collections do to a ring at the same time; see the test below.
+#[derive(Default)]
+struct Script {
+    finalized: Mutex<Vec<&'static str>>,
+    traced_count: AtomicUsize,
+    /// When `last` is traced for the fourth time.
+    at_trace: Mutex<Option<Act>>,
+    /// When the actor of this name is finalized.
+    at_finalize: Mutex<Vec<(&'static str, Act)>>,
+}
+
+struct Actor {
+    name: &'static str,
+    script: Arc<Script>,
+    links: Mutex<Vec<Gc<Actor>>>,
+}
+
+// SAFETY: all edges are reported.
+unsafe impl Trace for Actor {
+    fn trace(&self, tracer: &mut Tracer<'_>) {
+        tracer.value(&self.links);
+        if self.name == "last" {
+            let before = self.script.traced_count.fetch_add(1, SeqCst);
+            let act = self
+                .script
+                .at_trace
+                .lock()
+                .unwrap()
+                .take_if(|_| before == 3);
+            if let Some(act) = act {
+                act();
+            }
+        }
+    }
+
+    fn finalizer() -> Option<fn(&Self)> {
+        Some(Self::finalize)
+    }
+}
+
+impl Finalize for Actor {
+    fn finalize(&self) {
+        self.script.finalized.lock().unwrap().push(self.name);
+        let mut acts = self.script.at_finalize.lock().unwrap();
+        let due: Vec<_> = acts
+            .extract_if(.., |(name, _)| *name == self.name)
+            .collect();
+        drop(acts);
+        due.into_iter().for_each(|(_, act)| act());
+    }
+}
+
+fn actor(name: &'static str, script: &Arc<Script>, links: Vec<Gc<Actor>>) -> Gc<Actor> {
+    Gc::new(Actor {
+        name,
+        script: script.clone(),
+        links: Mutex::new(links),
+    })
+}
+
+/// An actor that refers to itself.
+fn selfish(name: &'static str, script: &Arc<Script>) -> Gc<Actor> {
+    let actor = actor(name, script, Vec::new());
+    actor.links.lock().unwrap().push(actor.clone());
+    actor
+}
+
+#[test]
+fn a_finalizer_runs_though_another_collection_looks_at_its_object() {
+    let _alone = alone();
+    let script: Arc<Script> = Arc::default();
+    // `first` -> `middle` -> `last` -> `first`. Suspects come first: a collection hears
+    // `first`, `between`, `middle`, `last`.
+    let first = actor("first", &script, Vec::new());
+    let last = actor("last", &script, vec![first.clone()]);
+    let middle = actor("middle", &script, vec![last]);
+    first.links.lock().unwrap().push(middle);
+    let between = selfish("between", &script);
+
+    let (under_proof, is_under_proof) = mpsc::channel();
+    let (go, go_on) = mpsc::channel::<()>();
+    let (over, is_over) = mpsc::channel::<()>();
+    // That is the second collection's proof, with `middle` under verdict.
+    *script.at_trace.lock().unwrap() = Some(Box::new(move || {
+        under_proof.send(()).unwrap();
+        let _ = go_on.recv();
+    }));
+    let (threads, in_finalizer) = (Arc::new(Mutex::new(Vec::new())), script.clone());
+    let spawned = threads.clone();
+    let begin_the_second = move || {
+        drop(selfish("of the second", &in_finalizer));
+        let mut spawned = spawned.lock().unwrap();
+        spawned.push(thread::spawn(|| {
+            sync::collect();
+        }));
+        is_under_proof.recv().unwrap();
+        spawned.push(thread::spawn(move || {
+            // The first collection asks for `middle` meanwhile.
+            thread::sleep(std::time::Duration::from_millis(100));
+            drop(go);
+        }));
+    };
+    // The second collection hears this before `middle`, until the first is over.
+    let wait_for_the_first = move || {
+        let _ = is_over.recv();
+    };
+    script.at_finalize.lock().unwrap().extend([
+        ("between", Box::new(begin_the_second) as Act),
+        ("of the second", Box::new(wait_for_the_first)),
+    ]);
+    drop((first, between));
+    sync::collect();
+    drop(over);
+    for thread in threads.lock().unwrap().drain(..) {
+        thread.join().unwrap();
+    }
+    sync::collect();
+    let mut finalized = script.finalized.lock().unwrap().clone();
+    finalized.sort_unstable();
+    assert_eq!(
+        finalized,
+        ["between", "first", "last", "middle", "of the second"]
+    );
 }
 
 #[test]

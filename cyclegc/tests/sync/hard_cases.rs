@@ -199,6 +199,24 @@ fn thread_locals_may_use_handles_while_a_thread_ends() {
 }
 
 #[test]
+fn objects_that_last_destructors_drop_are_counted() {
+    thread_local! {
+        static LAST: std::cell::RefCell<Vec<Gc<Node>>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+
+    let alone = alone();
+    let alive: Arc<AtomicUsize> = Arc::default();
+    let other = alive.clone();
+    std::thread::spawn(move || {
+        // Touched before any object is made: its destructor runs last.
+        LAST.with_borrow_mut(|last| last.extend((0..10).map(|_| Node::new(&other))));
+    })
+    .join()
+    .unwrap();
+    assert_eq!((alive.load(SeqCst), alone.tracked_count()), (0, 0));
+}
+
+#[test]
 fn a_value_outlives_its_life_nowhere() {
     let _alone = alone();
     let alive = Arc::default();

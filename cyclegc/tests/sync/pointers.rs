@@ -1,7 +1,8 @@
 //! `AtomicGc`: threads that read, replace and exchange.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 
 use cyclegc::Trace;
 use cyclegc::sync::{self, AtomicGc, Gc};
@@ -77,6 +78,56 @@ fn a_chain_is_built_and_taken_apart_by_threads() {
     sync::collect();
     sync::collect();
     assert_eq!((alive.load(SeqCst), alone.tracked_count()), (0, 0));
+}
+
+static BY_READER: AtomicUsize = AtomicUsize::new(0);
+
+/// Notices a reader that drops it; may hold its thread up.
+#[derive(Trace)]
+struct Watched {
+    #[trace(skip)]
+    _ends: Ends,
+}
+
+struct Ends(Option<(mpsc::Sender<()>, Mutex<mpsc::Receiver<()>>)>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let by_reader = thread::current().name() == Some("reader");
+        BY_READER.fetch_add(by_reader.into(), SeqCst);
+        if let Some((reached, go_on)) = &self.0 {
+            reached.send(()).unwrap();
+            let _ = go_on.lock().unwrap().recv();
+        }
+    }
+}
+
+#[test]
+fn who_only_reads_runs_no_destructors() {
+    let _alone = alone();
+    let watched = || Gc::new(Watched { _ends: Ends(None) });
+    let (reached, is_reached) = mpsc::channel();
+    let (go, go_on) = mpsc::channel::<()>();
+    let slow = Gc::new(Watched {
+        _ends: Ends(Some((reached, Mutex::new(go_on)))),
+    });
+    let (place, other) = (AtomicGc::new(slow), AtomicGc::new(Gc::new(1)));
+    thread::scope(|scope| {
+        let held_up = scope.spawn(|| (0..100).for_each(|_| place.store(watched())));
+        is_reached.recv().unwrap();
+        let place = AtomicGc::new(watched());
+        (0..10).for_each(|_| place.store(watched()));
+        drop(go);
+        join(vec![held_up]);
+        let reader = thread::Builder::new().name("reader".to_owned());
+        let read = || {
+            for _ in 0..2000 {
+                assert_eq!(other.load().as_deref(), Some(&1));
+            }
+        };
+        join(vec![reader.spawn_scoped(scope, read).unwrap()]);
+    });
+    assert_eq!(BY_READER.load(SeqCst), 0);
 }
 
 #[test]

@@ -15,7 +15,8 @@ mod cyclegc;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::{fs, io};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::{fs, io, thread};
 
 /// What is broken, and what must notice.
 struct Subject {
@@ -295,16 +296,17 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut survivors = 0;
-    for (subject, mutations) in subjects {
-        match run(&subject, &mutations) {
-            Ok(survived) => survivors += survived,
-            Err(error) => {
-                eprintln!("mutations: {error}");
-                return ExitCode::FAILURE;
-            }
+    let work = subjects.iter().flat_map(|(subject, mutations)| {
+        let subject: &Subject = subject;
+        mutations.iter().map(move |mutation| (subject, *mutation))
+    });
+    let survivors = match run_all(&work.collect::<Vec<_>>()) {
+        Ok(survivors) => survivors,
+        Err(error) => {
+            eprintln!("mutations: {error}");
+            return ExitCode::FAILURE;
         }
-    }
+    };
     if survivors > 0 {
         println!("{survivors} mutations survived");
         return ExitCode::FAILURE;
@@ -313,42 +315,77 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs some of a subject's; how many were not caught.
-fn run(subject: &Subject, mutations: &[&Mutation]) -> io::Result<usize> {
+/// Most lanes: each takes a copy of the sources and builds the models' dependencies.
+const MOST_LANES: usize = 4;
+
+/// Runs mutations, some at the same time; how many were not caught.
+fn run_all(mutations: &[(&Subject, &Mutation)]) -> io::Result<usize> {
+    let lane_count = thread::available_parallelism().map_or(1, |count| count.get().min(MOST_LANES));
+    let (next, survivors) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let lane = |number: usize| -> io::Result<()> {
+        let work = prepare_lane(number)?;
+        loop {
+            // ORDERING: Relaxed, here and below: each number is given once; the scope's end
+            // orders the sum.
+            let index = next.fetch_add(1, Relaxed);
+            let Some((subject, mutation)) = mutations.get(index) else {
+                return Ok(());
+            };
+            let caught = is_caught(subject, mutation, &work)?;
+            println!(
+                "{:2}/{} {:8} {} [{}]",
+                index + 1,
+                mutations.len(),
+                if caught { "caught" } else { "SURVIVED" },
+                mutation.name,
+                mutation.model
+            );
+            survivors.fetch_add(usize::from(!caught), Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        let lanes: Vec<_> = (0..lane_count)
+            .map(|number| scope.spawn(move || lane(number)))
+            .collect();
+        let join = |lane: thread::ScopedJoinHandle<'_, _>| {
+            lane.join()
+                .unwrap_or_else(|_| Err(io::Error::other("a lane panicked")))
+        };
+        lanes.into_iter().try_for_each(join)
+    })?;
+    Ok(survivors.load(Relaxed))
+}
+
+/// A copy of the sources, whose models pass; where it is.
+fn prepare_lane(number: usize) -> io::Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let work = root.join("target/mutations");
+    let work = root.join(format!("target/mutations/{number}"));
     copy_packages(&root, &work)?;
-    if !build(subject, &work)? || !models_pass(subject, &work, "")? {
-        return Err(io::Error::other("the models fail on the code as it is"));
-    }
-    let mut survivors = 0;
-    for (index, mutation) in mutations.iter().enumerate() {
-        let path = work.join(subject.source).join(mutation.file);
-        let source = fs::read_to_string(&path)?;
-        if source.matches(mutation.from).count() != 1 {
-            let text = format!("{}: not found once: {}", mutation.file, mutation.from);
-            return Err(io::Error::other(text));
+    for subject in [PYMALLOC, CYCLEGC] {
+        // One lane is enough to see the models pass.
+        if !build(&subject, &work)? || number == 0 && !models_pass(&subject, &work, "")? {
+            return Err(io::Error::other("the models fail on the code as it is"));
         }
-        fs::write(&path, source.replace(mutation.from, mutation.to))?;
-        if !build(subject, &work)? {
-            return Err(io::Error::other(format!(
-                "does not compile: {}",
-                mutation.name
-            )));
-        }
-        let caught = !models_pass(subject, &work, mutation.model)?;
-        println!(
-            "{:2}/{} {:8} {} [{}]",
-            index + 1,
-            mutations.len(),
-            if caught { "caught" } else { "SURVIVED" },
-            mutation.name,
-            mutation.model
-        );
-        survivors += usize::from(!caught);
-        fs::write(&path, source)?;
     }
-    Ok(survivors)
+    Ok(work)
+}
+
+/// Whether a model fails on the mutated source, which is as it was afterwards.
+fn is_caught(subject: &Subject, mutation: &Mutation, work: &Path) -> io::Result<bool> {
+    let path = work.join(subject.source).join(mutation.file);
+    let source = fs::read_to_string(&path)?;
+    if source.matches(mutation.from).count() != 1 {
+        let text = format!("{}: not found once: {}", mutation.file, mutation.from);
+        return Err(io::Error::other(text));
+    }
+    fs::write(&path, source.replace(mutation.from, mutation.to))?;
+    if !build(subject, work)? {
+        let text = format!("does not compile: {}", mutation.name);
+        return Err(io::Error::other(text));
+    }
+    let caught = !models_pass(subject, work, mutation.model)?;
+    fs::write(&path, source)?;
+    Ok(caught)
 }
 
 /// Copies the packages, in a workspace of their own.
