@@ -30,7 +30,7 @@ use crate::snapshot::{Size, Snapshot};
 ///
 /// The system says how much is resident, of files and in all; the allocator how it is divided.
 /// Its own part may come out as more than there is, where a program has large blocks that it never
-/// wrote to: that is taken off `live`, or else off `freed large blocks`. `rounding` is known of the blocks that are recorded, and is in
+/// wrote to: that is taken off these, and then off what is free. `rounding` is known of the blocks that are recorded, and is in
 /// `live` for others; in sampling mode it is an estimate. A part of which there is nothing is left
 /// out. Without `pymalloc`, all that it would say is in `rest`, but for what is traced.
 ///
@@ -119,8 +119,6 @@ fn held() -> (Held, u64) {
 
 /// The parts, in the order to show them.
 pub(crate) fn divide(resident: Resident, held: &Held, rounding: u64) -> Vec<(String, u64)> {
-    const LIVE: usize = 0;
-    const FREED_LARGE: usize = 4;
     let rounding = rounding.min(held.in_use);
     let mut parts = [
         ("live", held.in_use - rounding),
@@ -140,10 +138,14 @@ pub(crate) fn divide(resident: Resident, held: &Held, rounding: u64) -> Vec<(Str
         *bytes -= less;
         never_written -= less;
     };
-    take_off(&mut parts[LIVE].1, held.in_use_large);
-    take_off(&mut parts[FREED_LARGE].1, u64::MAX);
-    for (_, bytes) in &mut parts {
-        take_off(bytes, u64::MAX);
+    let [live, _, free_blocks, free_pools, freed_large, ..] = &mut parts;
+    take_off(&mut live.1, held.in_use_large);
+    // Of what is free more may be gone than is known; what is live is surest.
+    for part in [freed_large, free_pools, free_blocks] {
+        take_off(&mut part.1, u64::MAX);
+    }
+    for part in &mut parts {
+        take_off(&mut part.1, u64::MAX);
     }
     let rest = anonymous.saturating_sub(sum);
     parts
