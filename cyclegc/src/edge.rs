@@ -6,10 +6,16 @@ use std::ptr::NonNull;
 use crate::any::AnyGc;
 use crate::gc::Gc;
 use crate::header::{COUNT_MASK, DEAD, Header};
-use crate::trace::{NESTING_LIMIT, Trace};
+use crate::sync;
+use crate::sync::header::Object;
+use crate::sync::visit::Visit;
+use crate::trace::{NESTING_LIMIT, Trace, Tracer};
 use crate::weak::Weak;
 
 /// A handle that an object owns, and where in the object it is.
+///
+/// What [`edges`](crate::edges) lists; those of objects that threads share are
+/// [`sync::Edge`]s.
 ///
 /// ```
 /// use cyclegc::{Gc, Trace};
@@ -24,11 +30,11 @@ use crate::weak::Weak;
 /// assert_eq!(names, [".cells[0]", ".cells[1]"]);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Edge {
+pub struct Edge<A = AnyGc> {
     /// Path from the object to the handle: `.field`, `[index]`, `["key"]`.
     pub name: String,
     /// What the handle refers to.
-    pub target: AnyGc,
+    pub target: A,
 }
 
 /// Receives the edges of an object with their names.
@@ -62,25 +68,29 @@ pub struct EdgeTracer<'a> {
     pub(crate) cells: u32,
 }
 
-/// What an [`EdgeTracer`] comes upon.
-pub(crate) enum Sighting<'a> {
+/// What an [`EdgeTracer`] comes upon; objects are this thread's, or shared ones.
+pub(crate) enum Sighting<'a, T = NonNull<Header>> {
     /// A handle that keeps `target` alive. `handle` is its [`Gc::identity`], 0 if that is
     /// not known.
     Strong {
         name: &'a str,
-        target: NonNull<Header>,
+        target: T,
         handle: usize,
     },
-    /// A handle that does not. The target is alive.
-    Weak {
-        name: &'a str,
-        target: NonNull<Header>,
-    },
+    /// A handle that does not. The target is alive, a shared one at some moment.
+    Weak { name: &'a str, target: T },
     /// A cell that somebody is using: what it holds is not known.
     Hidden,
 }
 
-type Sink<'a> = &'a mut dyn FnMut(Sighting<'_>);
+type OwnSink<'a> = &'a mut dyn FnMut(Sighting<'_>);
+type SharedSink<'a> = &'a mut dyn FnMut(Sighting<'_, Object>);
+
+/// Who listens, to handles of one kind.
+enum Sink<'a> {
+    Own(OwnSink<'a>),
+    Shared(SharedSink<'a>),
+}
 
 impl std::fmt::Debug for EdgeTracer<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -91,13 +101,27 @@ impl std::fmt::Debug for EdgeTracer<'_> {
 }
 
 impl<'a> EdgeTracer<'a> {
-    pub(crate) fn new(sink: Sink<'a>) -> Self {
+    pub(crate) fn new(sink: OwnSink<'a>) -> Self {
         Self::with_path(String::new(), sink)
     }
 
     /// As `new`, with a string to write names in, of which [`Self::into_path`] gives
     /// the memory back.
-    pub(crate) fn with_path(mut path: String, sink: Sink<'a>) -> Self {
+    pub(crate) fn with_path(path: String, sink: OwnSink<'a>) -> Self {
+        Self::listening(path, Sink::Own(sink))
+    }
+
+    /// As `with_path`, for handles to shared objects. A target's memory stays until `sink`
+    /// returns.
+    ///
+    /// # Safety
+    ///
+    /// The thread is pinned (`sync/epoch.rs`) while this is used.
+    pub(crate) unsafe fn shared(path: String, sink: SharedSink<'a>) -> Self {
+        Self::listening(path, Sink::Shared(sink))
+    }
+
+    fn listening(mut path: String, sink: Sink<'a>) -> Self {
         path.clear();
         EdgeTracer {
             path,
@@ -328,10 +352,59 @@ impl<'a> EdgeTracer<'a> {
     /// assert!(links[0].is_weak());
     /// ```
     pub fn visit_weak<T: ?Sized>(&mut self, weak: &Weak<T>) {
-        if let Some(target) = weak.target() {
+        if let (Sink::Own(sink), Some(target)) = (&mut self.sink, weak.target()) {
             let name = &self.path;
-            (self.sink)(Sighting::Weak { name, target });
+            sink(Sighting::Weak { name, target });
         }
+    }
+
+    /// Reports one handle to an object that threads share, as [`visit`](Self::visit) does.
+    ///
+    /// [`sync::edges`] hears of these, and [`edges`](crate::edges) of `visit`'s.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Trace, Tracer, sync::{self, Gc}};
+    ///
+    /// struct Slot(Gc<str>);
+    ///
+    /// // SAFETY: the one owned handle is reported once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit_shared(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.visit_shared(&self.0);
+    ///     }
+    /// }
+    ///
+    /// assert_eq!(sync::edges(&Gc::new(vec![Slot("x".into())]))[0].name, "[0]");
+    /// ```
+    pub fn visit_shared<T: ?Sized>(&mut self, gc: &sync::Gc<T>) {
+        self.strong_shared(gc.object(), gc.identity());
+    }
+
+    /// Reports one type-erased handle to an object that threads share.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Trace, Tracer, sync::{self, AnyGc, Gc}};
+    ///
+    /// struct Slot(AnyGc);
+    ///
+    /// // SAFETY: the one owned handle is reported once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.visit_any_shared(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.visit_any_shared(&self.0);
+    ///     }
+    /// }
+    ///
+    /// let slots = Gc::new(vec![Slot(Gc::new(1).into())]);
+    /// assert_eq!(sync::edges(&slots)[0].name, "[0]");
+    /// ```
+    pub fn visit_any_shared(&mut self, any: &sync::AnyGc) {
+        self.strong_shared(any.object(), any.identity());
     }
 
     /// Says that the object holds something that cannot be looked at now, such
@@ -348,24 +421,64 @@ impl<'a> EdgeTracer<'a> {
     /// # drop(borrowed);
     /// ```
     pub fn hidden(&mut self) {
-        (self.sink)(Sighting::Hidden);
+        match &mut self.sink {
+            Sink::Own(sink) => sink(Sighting::Hidden),
+            Sink::Shared(sink) => sink(Sighting::Hidden),
+        }
     }
 
-    pub(crate) fn numbered(&mut self, number: usize, target: NonNull<Header>) {
+    /// Reports the edges that a value's `trace` finds, each by its number.
+    pub(crate) fn by_number<T: Trace + ?Sized>(&mut self, value: &T) {
+        let mut found = Vec::new();
+        if !self.is_shared() {
+            value.trace(&mut Tracer::new(&mut found).in_cells(self.cells));
+            for (number, target) in found.into_iter().enumerate() {
+                self.numbered(number, |this| this.strong(target, 0));
+            }
+            return;
+        }
+        // Its guards are dropped when the targets were reported.
+        let mut visit = Visit::new();
+        value.trace(&mut Tracer::shared(&mut visit, &mut found).in_cells(self.cells));
+        for (number, target) in visit.found.iter().enumerate() {
+            self.numbered(number, |this| this.strong_shared(*target, 0));
+        }
+    }
+
+    fn numbered(&mut self, number: usize, report: impl FnOnce(&mut Self)) {
         let before = self.path.len();
         // Writing to a `String` does not fail.
         let _ = write!(self.path, "<{number}>");
-        self.strong(target, 0);
+        report(self);
         self.path.truncate(before);
     }
 
+    /// Whether handles to shared objects are asked for.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.sink, Sink::Shared(_))
+    }
+
     fn strong(&mut self, target: NonNull<Header>, handle: usize) {
-        let name = &self.path;
-        (self.sink)(Sighting::Strong {
-            name,
-            target,
-            handle,
-        });
+        if let Sink::Own(sink) = &mut self.sink {
+            let name = &self.path;
+            sink(Sighting::Strong {
+                name,
+                target,
+                handle,
+            });
+        }
+    }
+
+    /// Reports a handle to an object whose memory stays meanwhile.
+    pub(crate) fn strong_shared(&mut self, target: Object, handle: usize) {
+        if let Sink::Shared(sink) = &mut self.sink {
+            let name = &self.path;
+            sink(Sighting::Strong {
+                name,
+                target,
+                handle,
+            });
+        }
     }
 
     pub(crate) fn into_path(self) -> String {

@@ -6,28 +6,36 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::gc::Gc;
+use crate::sync::Gc as SharedGc;
 use crate::trace::Trace;
 
-impl<T: ?Sized + Serialize> Serialize for Gc<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (**self).serialize(serializer)
-    }
+macro_rules! as_value {
+    ($gc:ident of $($bound:ident)+) => {
+        impl<T: ?Sized + Serialize> Serialize for $gc<T> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                (**self).serialize(serializer)
+            }
+        }
+
+        impl<'de, T: $($bound +)+ Deserialize<'de>> Deserialize<'de> for $gc<T> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                T::deserialize(deserializer).map($gc::new)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $gc<str> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer).map($gc::from)
+            }
+        }
+
+        impl<'de, T: $($bound +)+ Deserialize<'de>> Deserialize<'de> for $gc<[T]> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Vec::deserialize(deserializer).map($gc::from_values)
+            }
+        }
+    };
 }
 
-impl<'de, T: Trace + Deserialize<'de>> Deserialize<'de> for Gc<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::deserialize(deserializer).map(Gc::new)
-    }
-}
-
-impl<'de> Deserialize<'de> for Gc<str> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Gc::from)
-    }
-}
-
-impl<'de, T: Trace + Deserialize<'de>> Deserialize<'de> for Gc<[T]> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::deserialize(deserializer).map(Gc::from_values)
-    }
-}
+as_value! { Gc of Trace }
+as_value! { SharedGc of Trace Send Sync }

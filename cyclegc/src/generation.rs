@@ -128,6 +128,7 @@ impl Default for Thresholds {
 }
 
 /// The boundaries between the generations; see the module.
+#[derive(Clone)]
 pub(crate) struct Epochs {
     young: Cell<u32>,
     middle: Cell<u32>,

@@ -18,4 +18,4 @@ pub use garbage::{debug, garbage, set_debug, take_garbage};
 pub use inspect::{
     deep_size_of, edges, objects, referents, referrers, suspect_count, tracked_count,
 };
-pub(crate) use inspect::{generation_sizes, is_visible, live_count};
+pub(crate) use inspect::{generation_sizes, is_visible, live_count, reach};

@@ -114,14 +114,7 @@ pub unsafe trait Trace: 'static {
     /// assert_eq!(cyclegc::edges(&pair)[1].name, "<1>");
     /// ```
     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
-        let mut found = Vec::new();
-        self.trace(&mut Tracer {
-            cells: tracer.cells,
-            ..Tracer::new(&mut found)
-        });
-        for (number, target) in found.into_iter().enumerate() {
-            tracer.numbered(number, target);
-        }
+        tracer.by_number(self);
     }
 
     /// Whether values of this type can ever own a handle.
@@ -339,6 +332,12 @@ impl<'a> Tracer<'a> {
             shared: Some(visit),
             ..Tracer::new(unused)
         }
+    }
+
+    /// As if so many `Cell`s were being looked into.
+    pub(crate) fn in_cells(mut self, cells: u32) -> Self {
+        self.cells = cells;
+        self
     }
 }
 

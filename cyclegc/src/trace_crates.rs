@@ -50,8 +50,9 @@ macro_rules! parking_lot {
                 }
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
-                if let Some(value) = self.$try_lock() {
-                    tracer.value(&*value);
+                match self.$try_lock() {
+                    Some(value) => tracer.value(&*value),
+                    None => tracer.hidden(),
                 }
             }
             fn never_panics(&self) -> bool {

@@ -41,7 +41,7 @@ impl core::error::Error for ForeignBlock {}
 ///
 /// [`ForeignBlock`] where `block` points neither into a pool nor to the start of a large
 /// block. Not every mistake is noticed: an address inside a block of at most 64 KiB is
-/// taken for a block.
+/// taken for a block. Under `PYMALLOC=debug` a mistake is reported, and ends the process.
 ///
 /// # Safety
 ///
@@ -181,7 +181,7 @@ pub unsafe fn realloc_unsized(block: *mut u8, new: Layout) -> Result<*mut u8, Fo
         && let Some(large) = NonNull::new(block)
     {
         // SAFETY: the caller's block, found to be a large one.
-        let moved = unsafe { resize_large(large, new.size()) };
+        let moved = unsafe { resize_large(large, old_size, new.size()) };
         if !moved.is_null() {
             return Ok(moved);
         }

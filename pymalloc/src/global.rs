@@ -22,6 +22,11 @@
 //! the last two never from within an allocation. The others that are called never allocate:
 //! `pthread_key_create`, `getenv`, `sysconf(_SC_PAGESIZE)`, `write`, the mapping calls, and
 //! `syscall(SYS_futex)` under std's locks.
+//!
+//! With `PYMALLOC_STACKS=1` the unwinder is called, from within allocations: it may allocate, which
+//! stack.rs is prepared for, and takes locks of the loader's and its own, which nothing here can
+//! help. A program that has the unwinder allocate while it holds its lock, by throwing through code
+//! that was made at run time (`__register_frame`, libgcc before 13), waits for itself then.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
@@ -37,6 +42,7 @@ use crate::fork;
 use crate::front::Hand;
 use crate::heap::Heap;
 use crate::os;
+use crate::report;
 use crate::secure;
 use crate::settings;
 use crate::shared::Shared;
@@ -313,17 +319,22 @@ pub(crate) unsafe fn free_large(block: NonNull<u8>) {
     unsafe { SHARED.large.dealloc(block) };
 }
 
-/// Gives a large block another size; null, and the block unchanged, where that cannot be
-/// done without a copy.
+/// Gives a large block, of `old_size` bytes, another size; null, and the block unchanged, where
+/// that cannot be done without a copy.
 ///
 /// # Safety
 /// The caller's large block, of an alignment of at most a page.
-pub(crate) unsafe fn resize_large(block: NonNull<u8>, size: usize) -> *mut u8 {
+pub(crate) unsafe fn resize_large(block: NonNull<u8>, old_size: usize, size: usize) -> *mut u8 {
     // Its addresses may be another block's before this returns.
     with_heap(|heap| trace::freed_large(heap, block));
     // SAFETY: the caller's promise.
     let moved = unsafe { SHARED.large.resize(block, size) };
-    with_heap(|heap| trace::allocated_large(heap, moved, size));
+    let (now, size) = if moved.is_null() {
+        (block.as_ptr(), old_size)
+    } else {
+        (moved, size)
+    };
+    with_heap(|heap| trace::allocated_large(heap, now, size));
     moved
 }
 
@@ -395,7 +406,7 @@ unsafe fn resize(block: *mut u8, old: Layout, new: Layout) -> *mut u8 {
     if are_large && old.align() <= os::MIN_PAGE_SIZE {
         let moved = match NonNull::new(block) {
             // SAFETY: the caller's large block.
-            Some(block) => unsafe { resize_large(block, new.size()) },
+            Some(block) => unsafe { resize_large(block, old.size(), new.size()) },
             None => null_mut(),
         };
         if !moved.is_null() {
@@ -511,6 +522,7 @@ extern "C" fn in_child() {
     FORK.release();
     with_heap(|heap| fork::forget_others(&SHARED, heap.member()));
     secure::reseed();
+    report::forget();
 }
 
 extern "C" fn print_stats() {

@@ -1,9 +1,15 @@
 //! What is said when a program has misused its memory, before the process ends: what, where,
 //! who made the block, and the bytes around it (CPython `_PyObject_DebugDumpAddress`).
 //!
-//! Nothing here allocates or takes a lock of the allocator's; what is printed of memory is
-//! copied by the kernel, so that no address can make a report fault. The first report of a
-//! process is the only one: another thread's waits for the end.
+//! Nothing here allocates or takes a lock of the allocator's, and whoever reports holds none: the
+//! loader is asked for names, with its lock, and a handler of the program's for the end of the
+//! process may allocate. (Only what the secure mode finds wrong with its own records, while it
+//! serves a thread that has none, is reported under a lock.) The bytes around an address are
+//! copied by the kernel, so that none can make a report fault; what a mode says of a block it has
+//! checked before.
+//!
+//! The first report of a process is the only one, but for those of faults, which the program may
+//! survive: another thread's waits for the end, some seconds.
 
 use core::fmt::{self, Write};
 use core::sync::atomic::AtomicI32;
@@ -78,7 +84,11 @@ impl Report {
                 let _ = write!(self.0, "{before}{byte:02x}");
             }
             let _ = writeln!(self.0, "{}", if len == 0 { " (not mapped)" } else { "" });
-            line += 16;
+            // There is none behind the last line of the address space.
+            let Some(next) = line.checked_add(16) else {
+                break;
+            };
+            line = next;
         }
     }
 
@@ -97,25 +107,42 @@ impl Report {
         unsafe { libc::abort() }
     }
 
-    /// Ends the report, for a process that ends by another hand.
+    /// Ends the report, for a process that ends by another hand, if it does.
     pub(crate) fn finish(mut self) {
         self.stack("found at", &Stack::take());
+        drop(self);
+        forget();
     }
 }
 
-/// Passes the first thread that comes. A second one waits for the process to end; the same
-/// one, if a report goes wrong itself, ends it.
+/// The thread that reports; 0 for none.
+static REPORTER: AtomicI32 = AtomicI32::new(0);
+
+/// Nobody reports: after a report that the process survives, and in the child of a fork, where
+/// the one who did is not.
+pub(crate) fn forget() {
+    // ORDERING: Relaxed, here and below; it is decided who is first, and nothing is handed over.
+    REPORTER.store(0, Relaxed);
+}
+
+/// Passes the first thread that comes. A second one waits for the process to end, but not for
+/// ever: what the first waits for may be the second's. The same one, if a report goes wrong
+/// itself, ends it.
 fn wait_for_turn() {
-    static REPORTER: AtomicI32 = AtomicI32::new(0);
+    /// Ten seconds, in steps of so many milliseconds.
+    const STEPS: usize = 200;
+    const STEP: i32 = 50;
     let this = os::thread_id();
-    // ORDERING: Relaxed; it is decided who is first, and nothing is handed over.
-    match REPORTER.compare_exchange(0, this, Relaxed, Relaxed) {
-        Ok(_) => {}
-        // SAFETY: no requirements.
-        Err(first) if first == this => unsafe { libc::abort() },
-        Err(_) => loop {
-            // SAFETY: no requirements.
-            unsafe { libc::pause() };
-        },
+    for _ in 0..STEPS {
+        match REPORTER.compare_exchange(0, this, Relaxed, Relaxed) {
+            Ok(_) => return,
+            Err(first) if first == this => break,
+            // SAFETY: no descriptors are given.
+            Err(_) => unsafe {
+                libc::poll(core::ptr::null_mut(), 0, STEP);
+            },
+        }
     }
+    // SAFETY: no requirements.
+    unsafe { libc::abort() }
 }

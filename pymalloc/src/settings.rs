@@ -8,9 +8,13 @@
 //! | `PYMALLOC_STATS` | `0`, `1` | `0` | prints [`stats`](crate::stats) to standard error when the process exits (CPython `PYTHONMALLOCSTATS`) |
 //! | `PYMALLOC_LARGE_CACHE` | bytes; `k`, `m`, `g` multiply by 1024 | `4m` | how much of freed large blocks stays mapped for reuse |
 //!
+//! `PYMALLOC_STACKS=1` is for the hunt for a bug: it calls the unwinder from within allocations. Where
+//! `malloc` is this allocator, a program that throws through code made at run time, or has very many
+//! libraries loaded and closed, may hang or recurse under it.
+//!
 //! A value that is none of these gives one line on standard error, and the default.
 //!
-//! What the debug hooks need is read when it is first asked for: that is before the first
+//! What the modes need is read when it is first asked for, if that is earlier: before the first
 //! block, which may be wanted before the program is loaded as a whole.
 
 use core::ffi::CStr;
@@ -33,6 +37,7 @@ pub(crate) fn read_all() {
     PRINTS_STATS.store(stats, Relaxed);
     is_debug();
     takes_stacks();
+    sample_rate();
     let allowed = "a number of bytes such as 0, 65536, 512k, 16m or 1g";
     let cache = read(c"PYMALLOC_LARGE_CACHE", allowed, "4m", parse_bytes);
     LARGE_CACHE.store(cache.unwrap_or(LARGE_CACHE_BYTES), Relaxed);
@@ -78,11 +83,15 @@ pub(crate) fn takes_stacks() -> bool {
 }
 
 /// How many allocations there are to one that is sampled; 0 if none is.
-#[cfg(not(miri))]
 pub(crate) fn sample_rate() -> u32 {
-    let allowed = "a number such as 0 or 5000";
-    let rate = read(c"PYMALLOC_SAMPLE", allowed, "0", parse_number);
-    rate.map_or(0, |rate| u32::try_from(rate).unwrap_or(u32::MAX))
+    /// One more.
+    static RATE: OnceNonZeroUsize = OnceNonZeroUsize::new();
+    let rate = RATE.get_or_init(|| {
+        let allowed = "a number such as 0 or 5000";
+        let rate = read(c"PYMALLOC_SAMPLE", allowed, "0", parse_number);
+        NonZeroUsize::MIN.saturating_add(rate.unwrap_or(0))
+    });
+    u32::try_from(rate.get() - 1).unwrap_or(u32::MAX)
 }
 
 /// A switch that is read once: 1 is off, 2 is on.

@@ -30,7 +30,9 @@ struct Taking {
 }
 
 thread_local! {
-    /// The unwinder may allocate, the first time it meets code made at run time.
+    /// The unwinder may allocate, the first time it meets code made at run time. (In
+    /// `libpymalloc.so` this is found by `__tls_get_addr`, which may allocate as well in glibc 2.39,
+    /// once for each library that was loaded since.)
     static IS_TAKING: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -106,3 +106,28 @@ fn every_refused_request_is_a_null() {
         assert!(refused > 4, "{name}: only {refused} were refused anything");
     }
 }
+
+/// At the limit of mappings a sampled block's pages stay when it is freed.
+#[test]
+fn a_slot_whose_pages_stayed_is_new_to_the_next_block() {
+    const TEST: &str = "a_slot_whose_pages_stayed_is_new_to_the_next_block";
+    if in_child(TEST).is_none() {
+        Child::of(TEST, "child").stderr();
+        return;
+    }
+    pymalloc::set_sample_rate(1);
+    let layout = Layout::from_size_align(10_000, 8).expect("a legal layout");
+    for _ in 0..200 {
+        // SAFETY: the layout is not empty.
+        let block = unsafe { SAMPLED.alloc_zeroed(layout) };
+        // SAFETY: the new block's bytes.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(block, layout.size()) };
+        assert!(are_all(bytes, 0));
+        bytes.fill(0x5a);
+        fault::fail(&[fault::Call::Map], 1, usize::MAX);
+        // SAFETY: live, of that layout, and given up.
+        unsafe { SAMPLED.dealloc(block, layout) };
+        assert!(fault::calls() > 0, "the block was not sampled");
+        fault::clear();
+    }
+}

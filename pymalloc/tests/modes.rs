@@ -3,93 +3,19 @@
 //!
 //! proptest runs 24 cases of each, or `PROPTEST_CASES`.
 
+#[path = "modes/mode.rs"]
+mod mode;
 mod model;
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::os::unix::process::ExitStatusExt;
 
-use model::{Model, Op, Subject, THREAD_COUNT};
+use mode::Mode;
+use model::{Model, Op, THREAD_COUNT};
 use proptest::prelude::*;
 use pymalloc::{PyMalloc, PyMallocDebug, PyMallocSecure, Sampled};
 use support::{Child, in_child};
-
-/// A mode, and what is live in it: what only `PyMalloc` can be asked, this knows.
-struct Mode<A> {
-    allocator: A,
-    live: Mutex<BTreeMap<usize, usize>>,
-}
-
-impl<A> Mode<A> {
-    const fn new(allocator: A) -> Self {
-        Self {
-            allocator,
-            live: Mutex::new(BTreeMap::new()),
-        }
-    }
-
-    fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<usize, usize>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// SAFETY: every method is the mode's.
-unsafe impl<A: GlobalAlloc> GlobalAlloc for Mode<A> {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's contract is the same.
-        let block = unsafe { self.allocator.alloc(layout) };
-        self.live().insert(block.addr(), layout.size());
-        block
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's contract is the same.
-        let block = unsafe { self.allocator.alloc_zeroed(layout) };
-        self.live().insert(block.addr(), layout.size());
-        block
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        assert_eq!(self.live().remove(&block.addr()), Some(layout.size()));
-        // SAFETY: the caller's contract is the same.
-        unsafe { self.allocator.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // Before: the address may be another thread's at once.
-        self.live().remove(&block.addr());
-        // SAFETY: the caller's contract is the same.
-        let moved = unsafe { self.allocator.realloc(block, layout, new_size) };
-        let (at, size) = if moved.is_null() {
-            (block, layout.size())
-        } else {
-            (moved, new_size)
-        };
-        self.live().insert(at.addr(), size);
-        moved
-    }
-}
-
-impl<A: GlobalAlloc + Sync + 'static> Subject for Mode<A> {
-    unsafe fn usable_size(&self, ptr: *const u8) -> usize {
-        self.live().get(&ptr.addr()).copied().unwrap_or(0)
-    }
-
-    fn owns(&self, ptr: *const u8) -> bool {
-        let live = self.live();
-        let before = live.range(..=ptr.addr()).next_back();
-        before.is_some_and(|(start, size)| ptr.addr() - start <= *size)
-    }
-
-    fn verify(&self) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn bytes_in_use(&self) -> usize {
-        self.live().values().sum()
-    }
-}
 
 static DEBUG: Mode<PyMallocDebug> = Mode::new(PyMallocDebug);
 static SECURE: Mode<PyMallocSecure> = Mode::new(PyMallocSecure);
@@ -220,6 +146,66 @@ fn the_secure_mode_does_not_reuse_at_once_or_in_order() {
         // Of 63 pairs, about half; all in one direction, if it were a plain list.
         assert!((10..54).contains(&ascending), "{ascending} of 63 ascend");
         blocks.into_iter().for_each(free);
+    });
+}
+
+/// Programs with secrets lock them, or keep them out of dumps and children: then the pages of a
+/// block are several mappings, which the kernel does not move together.
+#[test]
+fn a_large_block_whose_pages_differ_is_resized_all_the_same() {
+    support::alone(|| {
+        for new_size in [300_000, 150_000, 70_000] {
+            let layout = Layout::from_size_align(150_000, 8).expect("a legal layout");
+            // SAFETY: the layout is not empty.
+            let block = unsafe { PyMallocSecure.alloc(layout) };
+            // SAFETY: the block's bytes.
+            unsafe { block.write_bytes(0x5a, layout.size()) };
+            // SAFETY: the block's own first page.
+            let answer = unsafe { libc::madvise(block.cast(), 4096, libc::MADV_DONTFORK) };
+            assert_eq!(answer, 0);
+            // SAFETY: the block of that layout.
+            let block = unsafe { PyMallocSecure.realloc(block, layout, new_size) };
+            assert!(!block.is_null(), "{new_size}");
+            let len = layout.size().min(new_size);
+            // SAFETY: the block's bytes.
+            let bytes = unsafe { std::slice::from_raw_parts(block, len) };
+            assert!(support::are_all(bytes, 0x5a));
+            let layout = Layout::from_size_align(new_size, 8).expect("a legal layout");
+            // SAFETY: the block of that layout.
+            unsafe { PyMallocSecure.dealloc(block, layout) };
+        }
+    });
+}
+
+/// A block that shrinks stays, its old end behind a guard.
+#[test]
+fn a_large_block_that_shrinks_gives_its_end_back() {
+    const TEST: &str = "a_large_block_that_shrinks_gives_its_end_back";
+    let layout = Layout::from_size_align(3_000_000, 8).expect("a legal layout");
+    let shrunk = || {
+        // SAFETY: the layout is not empty.
+        let block = unsafe { PyMallocSecure.alloc(layout) };
+        // SAFETY: the block of that layout.
+        (block, unsafe {
+            PyMallocSecure.realloc(block, layout, 100_000)
+        })
+    };
+    if in_child(TEST).is_some() {
+        let (block, _) = shrunk();
+        // SAFETY: none: it dies of it.
+        unsafe { block.wrapping_add(102_400).write_volatile(1) };
+        return;
+    }
+    let status = Child::of(TEST, "child").status();
+    assert_eq!(status.signal(), Some(libc::SIGSEGV));
+    support::alone(|| {
+        let before = support::mapped_bytes();
+        for _ in 0..10 {
+            let (block, now) = shrunk();
+            assert_eq!(block, now);
+        }
+        let more = support::mapped_bytes().saturating_sub(before);
+        assert!(more < 4 << 20, "{more} bytes for a million");
     });
 }
 

@@ -3,14 +3,22 @@
 //! Needs the feature `fault-injection`, which simulates the page size; it is
 //! set before the first allocation, so each size is a child process.
 
+#[path = "modes/mode.rs"]
+mod mode;
 mod model;
 mod support;
 
-use model::{MAX_ALIGN_SHIFT, Model, Op, THREAD_COUNT};
-use pymalloc::{PyMalloc, fault};
-use support::{Child, Random, alone, assert_heap_is_sound, in_child};
+use std::alloc::{GlobalAlloc, Layout};
+
+use mode::Mode;
+use model::{MAX_ALIGN_SHIFT, Model, Op, Subject, THREAD_COUNT};
+use pymalloc::{PyMalloc, PyMallocDebug, PyMallocSecure, Sampled, fault};
+use support::{Child, Random, alone, are_all, assert_heap_is_sound, in_child};
 
 static SUBJECT: PyMalloc = PyMalloc;
+static DEBUG: Mode<PyMallocDebug> = Mode::new(PyMallocDebug);
+static SECURE: Mode<PyMallocSecure> = Mode::new(PyMallocSecure);
+static SAMPLED: Mode<Sampled<PyMalloc>> = Mode::new(Sampled::new(PyMalloc));
 
 fn random_op(random: &mut Random) -> Op {
     // Mostly this thread: then the counts are exact as well.
@@ -34,13 +42,17 @@ fn random_op(random: &mut Random) -> Op {
     }
 }
 
+fn run_model(subject: &'static impl Subject, seed: u64) {
+    let mut random = Random::new(seed);
+    let ops: Vec<Op> = (0..400).map(|_| random_op(&mut random)).collect();
+    Model::run(subject, &ops);
+}
+
 /// The model's promises, kept with pages of this size.
 fn live_with_pages_of(page_size: usize) {
     fault::set_page_size(page_size);
     for seed in 0..12 {
-        let mut random = Random::new(seed);
-        let ops: Vec<Op> = (0..400).map(|_| random_op(&mut random)).collect();
-        Model::run(&SUBJECT, &ops);
+        run_model(&SUBJECT, seed);
         pymalloc::trim();
         assert_heap_is_sound();
     }
@@ -60,10 +72,53 @@ fn live_with_pages_of(page_size: usize) {
     model.finish();
 }
 
+/// The same of the modes.
+fn live_in_modes_with_pages_of(page_size: usize) {
+    fault::set_page_size(page_size);
+    pymalloc::set_sample_rate(3);
+    for seed in 0..6 {
+        run_model(&DEBUG, seed);
+        run_model(&SECURE, seed);
+        run_model(&SAMPLED, seed);
+    }
+}
+
+/// A pool that the secure mode gives back to the system has neighbours, maybe on the same page.
+fn give_back_beside_others(page_size: usize) {
+    fault::set_page_size(page_size);
+    let layout = Layout::from_size_align(1_000, 8).expect("a legal layout");
+    let blocks: Vec<*mut u8> = (0..20_000)
+        .map(|_| {
+            // SAFETY: the layout is not empty.
+            let block = unsafe { PyMallocSecure.alloc(layout) };
+            // SAFETY: the new block's bytes.
+            unsafe { block.write_bytes(0x5a, layout.size()) };
+            block
+        })
+        .collect();
+    // One pool in four becomes empty.
+    let (freed, kept): (Vec<_>, Vec<_>) = blocks
+        .into_iter()
+        .partition(|block| (block.addr() >> 14).is_multiple_of(4));
+    let free = |blocks: Vec<*mut u8>| {
+        for block in blocks {
+            // SAFETY: each block is freed once.
+            unsafe { PyMallocSecure.dealloc(block, layout) };
+        }
+    };
+    free(freed);
+    for block in &kept {
+        // SAFETY: live, of that layout.
+        let bytes = unsafe { std::slice::from_raw_parts(*block, layout.size()) };
+        assert!(are_all(bytes, 0x5a));
+    }
+    free(kept);
+}
+
 #[track_caller]
-fn as_child(test: &str, page_size: usize) {
+fn as_child(test: &str, page_size: usize, body: fn(usize)) {
     if in_child(test).is_some() {
-        live_with_pages_of(page_size);
+        body(page_size);
     } else {
         alone(|| {
             Child::of(test, "paged").stderr();
@@ -73,15 +128,51 @@ fn as_child(test: &str, page_size: usize) {
 
 #[test]
 fn promises_hold_with_4_kib_pages() {
-    as_child("promises_hold_with_4_kib_pages", 4 << 10);
+    as_child(
+        "promises_hold_with_4_kib_pages",
+        4 << 10,
+        live_with_pages_of,
+    );
 }
 
 #[test]
 fn promises_hold_with_16_kib_pages() {
-    as_child("promises_hold_with_16_kib_pages", 16 << 10);
+    as_child(
+        "promises_hold_with_16_kib_pages",
+        16 << 10,
+        live_with_pages_of,
+    );
 }
 
 #[test]
 fn promises_hold_with_64_kib_pages() {
-    as_child("promises_hold_with_64_kib_pages", 64 << 10);
+    as_child(
+        "promises_hold_with_64_kib_pages",
+        64 << 10,
+        live_with_pages_of,
+    );
+}
+
+#[test]
+fn the_modes_keep_theirs_with_16_kib_pages() {
+    const TEST: &str = "the_modes_keep_theirs_with_16_kib_pages";
+    as_child(TEST, 16 << 10, live_in_modes_with_pages_of);
+}
+
+#[test]
+fn the_modes_keep_theirs_with_64_kib_pages() {
+    const TEST: &str = "the_modes_keep_theirs_with_64_kib_pages";
+    as_child(TEST, 64 << 10, live_in_modes_with_pages_of);
+}
+
+#[test]
+fn a_pool_is_given_back_alone_with_16_kib_pages() {
+    const TEST: &str = "a_pool_is_given_back_alone_with_16_kib_pages";
+    as_child(TEST, 16 << 10, give_back_beside_others);
+}
+
+#[test]
+fn a_pool_is_given_back_alone_with_64_kib_pages() {
+    const TEST: &str = "a_pool_is_given_back_alone_with_64_kib_pages";
+    as_child(TEST, 64 << 10, give_back_beside_others);
 }

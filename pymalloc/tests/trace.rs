@@ -248,6 +248,24 @@ fn realloc_gives_the_entry_of_the_new_size() {
 }
 
 #[test]
+fn a_large_block_that_cannot_grow_is_known_still() {
+    let _tracing = Tracing::start(Mode::Exact);
+    let block = alloc(100_000);
+    assert_eq!(COUNTER.large.load(Relaxed), 1);
+    let too_much = isize::MAX as usize - 4096;
+    // SAFETY: the block just allocated; the new size is a legal one.
+    assert!(unsafe { PyMalloc.realloc(block, layout(100_000), too_much) }.is_null());
+    assert_eq!(COUNTER.large.load(Relaxed), 1);
+    // SAFETY: as above; what no layout tells is the same.
+    let answer = unsafe { pymalloc::realloc_unsized(block, layout(too_much)) };
+    assert_eq!(answer, Ok(std::ptr::null_mut()));
+    assert_eq!(COUNTER.large.load(Relaxed), 1);
+    // SAFETY: the block just allocated.
+    unsafe { free(block, 100_000) };
+    assert_eq!(COUNTER.large.load(Relaxed), 0);
+}
+
+#[test]
 fn what_is_freed_without_a_layout_loses_its_entry() {
     for mode in [Mode::Exact, Mode::Sampled] {
         let _tracing = Tracing::start_with(mode, 0);

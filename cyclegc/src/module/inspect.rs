@@ -143,21 +143,34 @@ pub fn edges(object: impl Into<AnyGc>) -> Vec<Edge> {
 /// ```
 #[must_use]
 pub fn deep_size_of(object: impl Into<AnyGc>) -> usize {
-    let mut seen = HashSet::new();
-    let mut waiting = vec![object.into()];
-    seen.insert(waiting[0].header());
     let mut size_bytes = 0;
-    while let Some(object) = waiting.pop() {
+    reach(vec![object.into()], AnyGc::address, |object| {
         // SAFETY: as in `targets`.
         let (edges, owned_bytes) = unsafe { edges_of(object.header()) };
         size_bytes += object.allocation_size() + owned_bytes;
-        for edge in edges {
-            if seen.insert(edge.target.header()) {
-                waiting.push(edge.target);
-            }
-        }
-    }
+        edges.into_iter().map(|edge| edge.target).collect()
+    });
     size_bytes
+}
+
+/// `start` and all that can be reached from there, each once; `next` gives what one object
+/// refers to. The handles keep the objects, so that no address is used again.
+pub(crate) fn reach<A>(
+    start: Vec<A>,
+    address: fn(&A) -> usize,
+    mut next: impl FnMut(&A) -> Vec<A>,
+) -> Vec<A> {
+    let mut seen = HashSet::new();
+    let mut reached = start;
+    reached.retain(|object| seen.insert(address(object)));
+    let mut at = 0;
+    while let Some(object) = reached.get(at) {
+        let mut targets = next(object);
+        targets.retain(|target| seen.insert(address(target)));
+        reached.append(&mut targets);
+        at += 1;
+    }
+    reached
 }
 
 /// The number of tracked objects of this thread, in constant time:

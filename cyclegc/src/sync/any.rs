@@ -5,21 +5,24 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use crate::edge::EdgeTracer;
+use crate::generation::Generation;
 use crate::sync::collect::wait_for_collector;
 use crate::sync::dealloc;
+use crate::sync::domain::domain;
 use crate::sync::gc::{Gc, cloned};
 use crate::sync::gc_box::GcBox;
 use crate::sync::header::{Header, Object};
 use crate::sync::second_word::{TO_FINALIZE, TRACKED};
 use crate::sync::suspects;
+use crate::sync::types::lock;
 use crate::sync::word::{CountWord, Upgrade};
 use crate::trace::{Trace, Tracer};
 
 /// A counted handle to an object whose type is not known.
 ///
-/// What [`referents`](crate::sync::referents) and [`garbage`](crate::sync::garbage) list.
-/// Handles are equal if they refer to the same object. One word; it can be sent to other
-/// threads, as every object can.
+/// What [`objects`](crate::sync::objects), [`referrers`](crate::sync::referrers) and
+/// [`garbage`](crate::sync::garbage) list. Handles are equal if they refer to the same
+/// object. One word; it can be sent to other threads, as every object can.
 ///
 /// ```
 /// use cyclegc::sync::{AnyGc, Gc};
@@ -78,6 +81,11 @@ impl AnyGc {
         self.object
     }
 
+    /// What no other handle has.
+    pub(crate) fn identity(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     #[inline]
     fn head(&self) -> &Header {
         // SAFETY: a handle keeps its box allocated.
@@ -96,7 +104,10 @@ impl AnyGc {
         (self.head().vtable.type_name)()
     }
 
-    /// The size of the value in bytes, without the header (CPython: `sys.getsizeof`).
+    /// The size of the value in bytes, without the header.
+    ///
+    /// CPython: `sys.getsizeof`; for all it owns see
+    /// [`deep_size_of`](crate::sync::deep_size_of).
     ///
     /// ```
     /// use cyclegc::sync::{AnyGc, Gc};
@@ -174,6 +185,31 @@ impl AnyGc {
     #[must_use]
     pub fn is_finalized(&self) -> bool {
         !self.head().second.has(TO_FINALIZE) && (self.head().vtable.has_finalizer)()
+    }
+
+    /// The object's generation; `None` if it is untracked or frozen.
+    ///
+    /// Waits while a collection looks for garbage.
+    ///
+    /// ```
+    /// use cyclegc::{Generation, sync::{self, AnyGc, Gc}};
+    ///
+    /// let list = AnyGc::from(Gc::new(vec![Gc::new(1)]));
+    /// assert_eq!(list.generation(), Some(Generation::Young));
+    /// sync::collect_generation(Generation::Young);
+    /// assert_eq!(list.generation(), Some(Generation::Middle));
+    /// ```
+    #[must_use]
+    pub fn generation(&self) -> Option<Generation> {
+        let index = lock(&domain().collector).epochs.generation(self.birth()?);
+        Generation::try_from(index).ok()
+    }
+
+    /// The epoch in which the object was born, if it is tracked.
+    pub(crate) fn birth(&self) -> Option<u32> {
+        // SAFETY: a handle keeps the object, which is tracked.
+        self.is_tracked()
+            .then(|| unsafe { self.object.tracked() }.birth())
     }
 
     /// A typed handle, if `T` is the object's type.
@@ -266,7 +302,9 @@ unsafe impl Trace for AnyGc {
         tracer.visit_any_shared(self);
     }
 
-    fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+    fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+        tracer.visit_any_shared(self);
+    }
 
     fn never_panics(&self) -> bool {
         true

@@ -297,7 +297,16 @@ unsafe impl<T: 'static> Trace for AtomicGc<T> {
         }
     }
 
-    fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+    fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+        if tracer.is_shared() {
+            // ORDERING: Acquire: as in `load`.
+            let target = without_mark(self.pointer.load(Acquire));
+            if let Some(target) = NonNull::new(target) {
+                // The thread is pinned (`EdgeTracer::shared`): invariant 2.
+                tracer.strong_shared(Object(target), 0);
+            }
+        }
+    }
 
     fn never_panics(&self) -> bool {
         true

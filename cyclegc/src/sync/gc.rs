@@ -258,6 +258,11 @@ impl<T: ?Sized> Gc<T> {
         Object(self.object.cast())
     }
 
+    /// What no other handle has.
+    pub(crate) fn identity(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     #[inline]
     pub(crate) fn head(&self) -> &Header {
         // SAFETY: a handle keeps its box allocated.
@@ -502,7 +507,9 @@ unsafe impl<T: ?Sized + 'static> Trace for Gc<T> {
         tracer.visit_shared(self);
     }
 
-    fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+    fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+        tracer.visit_shared(self);
+    }
 
     fn never_panics(&self) -> bool {
         true

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
+use crate::edge::EdgeTracer;
 use crate::sync::header::{Header, Object, TrackedHead, VTable};
 use crate::sync::second_word::{SecondWord, TO_FINALIZE, TRACKED};
 use crate::sync::word::{CountWord, UNSHARED};
@@ -176,6 +177,7 @@ impl<T: Erased + ?Sized> Table<T> {
         layout: Self::layout,
         value_size: Self::value_size,
         trace: Self::trace,
+        trace_edges: Self::trace_edges,
         has_finalizer: Self::has_finalizer,
         finalize: Self::finalize,
         drop_value: Self::drop_value,
@@ -213,6 +215,13 @@ impl<T: Erased + ?Sized> Table<T> {
         // SAFETY: the caller's object is alive, and no `&mut` to it exists
         // (invariant 3 of `word.rs`).
         unsafe { &*value }.trace(tracer);
+    }
+
+    unsafe fn trace_edges(object: Object, tracer: &mut EdgeTracer<'_>) {
+        // SAFETY: the caller's.
+        let value = unsafe { Self::value(object) };
+        // SAFETY: as in `trace`.
+        unsafe { &*value }.trace_edges(tracer);
     }
 
     fn has_finalizer() -> bool {

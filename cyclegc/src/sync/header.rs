@@ -31,6 +31,7 @@ use std::any::TypeId;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use crate::edge::EdgeTracer;
 use crate::sync::second_word::SecondWord;
 use crate::sync::word::CountWord;
 use crate::trace::Tracer;
@@ -45,6 +46,7 @@ pub(crate) struct VTable {
     /// Size of the value in bytes.
     pub(crate) value_size: unsafe fn(Object) -> usize,
     pub(crate) trace: unsafe fn(Object, &mut Tracer<'_>),
+    pub(crate) trace_edges: unsafe fn(Object, &mut EdgeTracer<'_>),
     pub(crate) has_finalizer: fn() -> bool,
     pub(crate) finalize: unsafe fn(Object),
     pub(crate) drop_value: unsafe fn(Object),

@@ -22,6 +22,7 @@ pub(crate) struct Local {
     #[cfg_attr(loom, expect(dead_code, reason = "no model counts objects"))]
     opened: Cell<bool>,
     /// That was told: the thread is in its last destructors.
+    #[cfg_attr(loom, expect(dead_code, reason = "no model counts objects"))]
     closed: Cell<bool>,
     /// A collection runs in this thread, or code that it called.
     pub(crate) collecting: Cell<bool>,

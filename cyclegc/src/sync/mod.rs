@@ -32,7 +32,7 @@
 //! | what makes a suspect | a drop that is not the last | the first clone |
 //! | header bytes, tracked and not | 24, 16 | 32, 24 |
 //! | memory | pools of the thread | the global allocator's |
-//! | lists all objects (`objects`, `referrers`, `edges`, `deep_size_of`) | yes | no: [`referents`] and counts |
+//! | `objects`, `referrers` | know all tracked objects | know what is or was shared, and what that reaches: all that is part of a cycle, not all |
 //!
 //! The two do not see each other: a handle of the one kind in an object of the other is a
 //! reference from outside, and a cycle through both kinds leaks.
@@ -82,6 +82,8 @@ mod gc_from;
 mod gc_traits;
 mod guess;
 pub(crate) mod header;
+mod inspect;
+pub mod intern;
 mod local;
 mod module;
 mod proof;
@@ -93,16 +95,19 @@ mod unraisable;
 pub(crate) mod visit;
 mod weak;
 mod weak_cell;
+mod weak_map;
 mod word;
 
 pub use any::AnyGc;
 pub use atomic::{AtomicGc, CompareExchangeError};
 pub use background::Collector;
 pub use gc::Gc;
+pub use inspect::{Edge, deep_size_of, edges, objects, referents, referrers};
 pub use module::{
     add_callback, collect, collect_generation, count, debug, disable, enable, freeze, frozen_count,
-    garbage, is_enabled, referents, remove_callback, set_debug, set_threshold, stats,
-    suspect_count, take_garbage, threshold, tracked_count, unfreeze,
+    garbage, is_enabled, remove_callback, set_debug, set_threshold, stats, suspect_count,
+    take_garbage, threshold, tracked_count, unfreeze,
 };
 pub use unraisable::set_unraisable_hook;
 pub use weak::Weak;
+pub use weak_map::WeakValueMap;

@@ -8,11 +8,8 @@ use crate::module::{CallbackId, CollectInfo, CollectStats, GenerationStats, Phas
 use crate::sync::any::AnyGc;
 use crate::sync::collect as collector;
 use crate::sync::domain::domain;
-use crate::sync::epoch;
 use crate::sync::local;
 use crate::sync::types::lock;
-use crate::sync::visit::Visit;
-use crate::trace::Tracer;
 
 /// Collects all generations, in this thread (`gc.collect()`).
 ///
@@ -331,37 +328,4 @@ pub fn garbage() -> Vec<AnyGc> {
 /// ```
 pub fn take_garbage() -> Vec<AnyGc> {
     std::mem::take(&mut *lock(&domain().garbage))
-}
-
-/// The objects that `object` holds handles to (`gc.get_referents`).
-///
-/// One entry for each handle, so there can be duplicates. What lies in a locked cell is
-/// not seen.
-///
-/// ```
-/// use cyclegc::sync::{self, AnyGc, Gc};
-///
-/// let inner = Gc::new(1);
-/// let outer = Gc::new(vec![inner.clone(), inner.clone()]);
-/// assert_eq!(sync::referents(&outer), [AnyGc::from(&inner), AnyGc::from(&inner)]);
-/// ```
-#[must_use]
-pub fn referents(object: impl Into<AnyGc>) -> Vec<AnyGc> {
-    // Dropped last: it keeps the value, from which the guards borrow.
-    let object: AnyGc = object.into();
-    let _pinned = epoch::pin();
-    let mut visit = Visit::new();
-    let mut unused = Vec::new();
-    let mut tracer = Tracer::shared(&mut visit, &mut unused);
-    // SAFETY: a handle keeps the object.
-    let vtable = unsafe { object.object().head() }.vtable;
-    // SAFETY: the handle keeps the value until the guards are gone, and since it could be
-    // had, no `&mut` to the value exists.
-    unsafe { (vtable.trace)(object.object(), &mut tracer) };
-    visit
-        .found
-        .iter()
-        // SAFETY: an edge is a handle, whose cell is still locked, or its pointer pinned.
-        .map(|target| unsafe { AnyGc::share(*target) })
-        .collect()
 }

@@ -8,8 +8,9 @@
 //! # Invariants
 //!
 //! 1. The low bits count the `Weak` handles, and 1 for the value until it is dropped. Holds
-//!    are places of the collector's: a list of suspects, the candidates. The memory is given
-//!    back by whoever makes both 0, and used by nobody else then.
+//!    are places of the collector's: a list of suspects, the candidates; and what a thread
+//!    copied from such a list. The memory is given back by whoever makes both 0, and used by
+//!    nobody else then.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 

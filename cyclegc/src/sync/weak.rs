@@ -157,12 +157,17 @@ impl<T: ?Sized> Weak<T> {
     /// ```
     #[must_use]
     pub fn upgrade(&self) -> Option<Gc<T>> {
-        let object = self.object()?;
+        self.try_upgrade().ok()
+    }
+
+    /// As `upgrade`. An error may have a handle, to be dropped where code of a user may run.
+    pub(crate) fn try_upgrade(&self) -> Result<Gc<T>, Option<Gc<T>>> {
+        let object = self.object().ok_or(None)?;
         // SAFETY: a weak handle keeps the memory.
         let head = unsafe { object.head() };
         loop {
             if self.is_cleared(head) {
-                return None;
+                return Err(None);
             }
             match head.count.upgrade() {
                 Upgrade::Made { must_list } => {
@@ -173,11 +178,15 @@ impl<T: ?Sized> Weak<T> {
                     }
                     // It may have been cleared while we waited, and the object be alive
                     // for its finalizer.
-                    return (!self.is_cleared(head)).then_some(gc);
+                    return if self.is_cleared(head) {
+                        Err(Some(gc))
+                    } else {
+                        Ok(gc)
+                    };
                 }
-                Upgrade::Dead => return None,
+                Upgrade::Dead => return Err(None),
                 Upgrade::UnderVerdict if local::with(|local| local.proving.get()) => {
-                    return None;
+                    return Err(None);
                 }
                 Upgrade::UnderVerdict => collect::wait_for_collector(),
                 Upgrade::Busy => crate::sync::types::yield_now(),

@@ -5,6 +5,8 @@
 mod collecting;
 mod handles;
 mod hard_cases;
+mod inspect;
+mod interning;
 mod model;
 mod no_recursion;
 mod panics;

@@ -250,7 +250,9 @@ impl DebugBlock {
 
     /// A freed block leaves the quarantine: nobody must have written to it.
     pub(super) fn bury(self) {
-        self.check_dead();
+        if let Some(at) = self.damage() {
+            dump::written_after_free(self, at);
+        }
         if let Some(layout) = raw_layout(self.layout) {
             let raw = self.data.wrapping_sub(prefix(self.layout));
             // SAFETY: the raw block was allocated with this layout (invariant 2), and
@@ -259,19 +261,17 @@ impl DebugBlock {
         }
     }
 
-    /// Nobody has written to a freed block, or the process ends.
-    pub(super) fn check_dead(self) {
+    /// Where somebody has written to a freed block.
+    pub(super) fn damage(self) -> Option<*mut u8> {
         // SAFETY: the block is in quarantine: mapped, and nobody's.
         let data = unsafe { core::slice::from_raw_parts(self.data, self.size()) };
         // All are equal, and the first is right: the C library compares quickest.
         let is_dead = data.first().is_none_or(|first| *first == DEAD)
             && data.get(1..) == data.get(..data.len().saturating_sub(1));
         if !is_dead && let Some(at) = data.iter().position(|byte| *byte != DEAD) {
-            dump::written_after_free(self, self.data.wrapping_add(at));
+            return Some(self.data.wrapping_add(at));
         }
-        if let Some(bad) = self.bad_pad() {
-            dump::written_after_free(self, bad.1);
-        }
+        self.bad_pad().map(|(_, at)| at)
     }
 
     /// The first byte of a pad that is not what it was.

@@ -49,7 +49,8 @@ use crate::size_class::SizeClass;
 /// allocated and freed. Then the process aborts.
 ///
 /// A block costs 32 bytes more, or its alignment where that is larger than 16, and 384 more
-/// with stacks; an allocation a few hundred instructions, microseconds with stacks.
+/// with stacks; an allocation a few hundred instructions, microseconds with stacks. Stacks are
+/// taken by the unwinder, whose locks a program may hold that allocates in C, from within it.
 ///
 /// # Without a rebuild
 ///

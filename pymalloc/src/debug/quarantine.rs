@@ -4,6 +4,7 @@
 use core::mem::MaybeUninit;
 
 use super::block::DebugBlock;
+use super::dump;
 use crate::sync::{Mutex, MutexGuard, lock as lock_mutex};
 
 /// Blocks kept, at most, ...
@@ -73,6 +74,20 @@ impl Ring {
     }
 }
 
+/// A block that somebody wrote to, and where. Then nothing is in quarantine any more, so that
+/// nobody frees the block while it is reported, which is done without the lock: the report asks
+/// the loader, and what handles the end of the process may free.
+fn take_damaged() -> Option<(DebugBlock, *mut u8)> {
+    let mut ring = lock();
+    let blocks = (0..ring.len).filter_map(|index| ring.get(index));
+    let damaged = blocks
+        .filter_map(|block| Some((block, block.damage()?)))
+        .next()?;
+    ring.len = 0;
+    ring.bytes = 0;
+    Some(damaged)
+}
+
 /// Looks at every block in quarantine when the program exits. Functions in this section run
 /// after those of `atexit`, and need no entry in the C library's tables.
 #[used]
@@ -81,10 +96,9 @@ impl Ring {
 #[unsafe(link_section = ".fini_array")]
 static AT_EXIT: extern "C" fn() = {
     extern "C" fn at_exit() {
-        let ring = lock();
-        (0..ring.len)
-            .filter_map(|index| ring.get(index))
-            .for_each(DebugBlock::check_dead);
+        if let Some((block, at)) = take_damaged() {
+            dump::written_after_free(block, at);
+        }
     }
     at_exit
 };

@@ -3,11 +3,23 @@
 
 use core::ptr::NonNull;
 
-use super::unmap;
+use super::{errno, page_size, unmap};
 use crate::fault::{self, Call};
 
 /// Reserves `size` bytes of addresses, a multiple of the page size, that nobody may touch.
 pub(crate) fn reserve(size: usize) -> Option<NonNull<u8>> {
+    let start = reserve_anywhere(size)?;
+    if start.addr().get().is_multiple_of(page_size()) {
+        return Some(start);
+    }
+    // A test pretends that pages are larger.
+    // SAFETY: just reserved, known to nobody.
+    unsafe { unmap(start, size) };
+    reserve_aligned(size, page_size())
+}
+
+/// Reserves `size` bytes at a multiple of the kernel's page size.
+fn reserve_anywhere(size: usize) -> Option<NonNull<u8>> {
     if fault::refuses(Call::Map) {
         return None;
     }
@@ -31,7 +43,7 @@ pub(crate) fn reserve(size: usize) -> Option<NonNull<u8>> {
 
 /// Reserves `size` bytes at a multiple of `align`, a power of two and of the page size.
 pub(crate) fn reserve_aligned(size: usize, align: usize) -> Option<NonNull<u8>> {
-    let start = reserve(size.checked_add(align)?)?;
+    let start = reserve_anywhere(size.checked_add(align)?)?;
     let skip = start.as_ptr().align_offset(align);
     // SAFETY: `skip` is less than `align`.
     let aligned = unsafe { start.add(skip) };
@@ -60,11 +72,15 @@ pub(crate) unsafe fn allow(start: *mut u8, size: usize) -> bool {
     unsafe { libc::mprotect(start.cast(), size, access) == 0 }
 }
 
-/// Takes the memory behind `size` bytes away and keeps their addresses reserved.
+/// Takes the memory behind `size` bytes away and keeps their addresses reserved; false, and all
+/// as it was, if the kernel refuses: the process has as many mappings as it may have.
 ///
 /// # Safety
 /// Whole pages that were reserved here, the caller's, and nobody's to use any more.
 pub(crate) unsafe fn reserve_again(start: *mut u8, size: usize) -> bool {
+    if fault::refuses(Call::Map) {
+        return false;
+    }
     // SAFETY: the caller's own pages are replaced.
     let now = unsafe {
         libc::mmap(
@@ -79,11 +95,26 @@ pub(crate) unsafe fn reserve_again(start: *mut u8, size: usize) -> bool {
     now != libc::MAP_FAILED
 }
 
-/// Moves pages to a place that was reserved for them; false, and nothing changed, if the
-/// kernel refuses.
+/// Whether the kernel would let a mapping grow, as far as it says without doing it: not where
+/// the program has made several mappings of it (by `mlock` or `madvise` of a part), or locked it
+/// and may lock no more.
 ///
 /// # Safety
-/// `old` bytes at `start` are one mapping, the caller's; so are `new` bytes at `to`.
+/// `old` bytes at `start` are mapped, the caller's, with a guard behind them.
+pub(crate) unsafe fn may_grow(start: *mut u8, old: usize, new: usize) -> bool {
+    // There is no room in place, because of the guard: so this fails, with the first reason
+    // that the kernel meets.
+    // SAFETY: the caller's promise.
+    let grown = unsafe { libc::mremap(start.cast(), old, new, 0) };
+    grown == libc::MAP_FAILED && errno() == libc::ENOMEM
+}
+
+/// Moves pages to a place that was reserved for them, and more of them; false if the kernel
+/// refuses. Then they are where they were, but whose the place is is not known: kernels before
+/// 6.17 free it first, and another thread may have mapped something there.
+///
+/// # Safety
+/// `old` bytes at `start` are mapped, the caller's; so are `new` bytes at `to`, no fewer.
 pub(crate) unsafe fn move_pages(start: *mut u8, old: usize, to: *mut u8, new: usize) -> bool {
     if fault::refuses(Call::Remap) {
         return false;

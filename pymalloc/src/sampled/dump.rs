@@ -76,9 +76,13 @@ pub(super) fn fault(address: usize, was_write: Option<bool>, record: Option<&Rec
     };
     let start = record.block.addr();
     let end = start + record.layout.size();
+    let offset = address.cast_signed() - start.cast_signed();
     let mut report = if !record.is_used {
-        let offset = address.cast_signed() - start.cast_signed();
         let what = format_args!("a {access} at byte {offset} of a freed block");
+        Report::new(Misuse::UseAfterFree, address, what)
+    } else if (start..end).contains(&address) {
+        // It was free when it was accessed.
+        let what = format_args!("a {access} at byte {offset} of what is another block by now");
         Report::new(Misuse::UseAfterFree, address, what)
     } else if address < start {
         let what = format_args!(

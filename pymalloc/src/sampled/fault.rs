@@ -15,6 +15,12 @@
 //!
 //! Both run where the program faulted, maybe within any of its locks, but in none of the
 //! allocator's: nothing in here or below touches a sampled block.
+//!
+//! # Limits
+//! - A handler that was there before, and is not for this, is called with the signals blocked that it
+//!   asked for, but on the stack that is kept for signals; `SA_RESETHAND` is not heard.
+//! - If the second try succeeds, because the slot has a new block by then, the second handler stays
+//!   until the next fault: a stack's overflow then ends the process without a word.
 
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
@@ -61,24 +67,34 @@ extern "C" fn first(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_v
     }
 }
 
-extern "C" fn second(_: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+extern "C" fn second(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let Some(address) = address_in_slots(info) else {
-        // Another thread's, for the first.
-        return handle_by(first, libc::SA_ONSTACK, null_mut());
+        // Another thread's, which comes again, for the first.
+        handle_by(first, libc::SA_ONSTACK, null_mut());
+        if was_sent(info) {
+            pass_on(signal, info, context);
+        }
+        return;
     };
     let record = slots::try_lock().and_then(|slots| slots.near(address));
     dump::fault(address, was_write(context), record.as_ref());
     handle_as_before();
 }
 
+/// Whether somebody sent the signal: it does not come again by itself.
+fn was_sent(info: *mut libc::siginfo_t) -> bool {
+    // SAFETY: the kernel's, for the length of the call. Codes above 0 are the kernel's own.
+    unsafe { (*info).si_code <= 0 }
+}
+
 /// The address of a fault in the slots.
 fn address_in_slots(info: *mut libc::siginfo_t) -> Option<usize> {
+    let is_fault = !was_sent(info);
     // SAFETY: the kernel's, for the length of the call.
     let info = unsafe { &*info };
     // SAFETY: of this signal, there is an address.
     let address = unsafe { info.si_addr() }.addr();
-    // Codes above 0 are the kernel's: no signal that somebody sent.
-    (info.si_code > 0 && slots::contains(address)).then_some(address)
+    (is_fault && slots::contains(address)).then_some(address)
 }
 
 /// Does what was done before this handler.
@@ -90,8 +106,7 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
         libc::SIG_DFL | libc::SIG_IGN => {
             // A fault comes again at once, a signal that was sent has to be sent again.
             handle_as_before();
-            // SAFETY: the kernel's, for the length of the call.
-            if unsafe { (*info).si_code } <= 0 {
+            if was_sent(info) {
                 // SAFETY: no requirements.
                 unsafe { libc::raise(signal) };
             }
@@ -99,14 +114,29 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
             // SAFETY: the flag says what the handler is.
             let handler = unsafe { core::mem::transmute::<usize, Handler>(handler) };
-            handler(signal, info, context);
+            blocking(previous, signal, || handler(signal, info, context));
         }
         handler => {
             // SAFETY: without the flag it is of this kind.
             let handler = unsafe { core::mem::transmute::<usize, extern "C" fn(c_int)>(handler) };
-            handler(signal);
+            blocking(previous, signal, || handler(signal));
         }
     }
+}
+
+/// Calls a handler with the signals blocked that it was to be called with.
+fn blocking(action: &libc::sigaction, signal: c_int, handler: impl FnOnce()) {
+    let mut blocked = action.sa_mask;
+    if action.sa_flags & libc::SA_NODEFER == 0 {
+        // SAFETY: a set of signals, and a signal.
+        unsafe { libc::sigaddset(&raw mut blocked, signal) };
+    }
+    let mut before = blocked;
+    // SAFETY: sets of signals.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, &raw mut before) };
+    handler();
+    // SAFETY: as above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, null_mut()) };
 }
 
 /// Whether the access was a write; `None` where the processor does not say.

@@ -33,9 +33,9 @@ pub(crate) use slots::{Held, lock};
 /// write to the rest of its page are reported when it is freed, and abort.
 ///
 /// An allocation that is not sampled and its free cost eleven instructions more. A
-/// sampled one costs some system calls and two stacks. 64 blocks of up to 64 KiB are
+/// sampled one costs some system calls and two stacks. 56 blocks of up to 64 KiB are
 /// sampled at one time; while all are in use no other is. A freed one stays out of reach
-/// until 63 others were sampled.
+/// until 8 others were sampled, or 63 where few are in use.
 ///
 /// The first sampled block puts a handler before the process's for `SIGSEGV`. If that
 /// is before `main`, the standard library's message for a stack overflow is lost.
@@ -111,7 +111,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Sampled<A> {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // A slot's memory is new.
+        // A slot's memory is new, or cleared.
         if is_due()
             && let Some(block) = sample(layout)
         {

@@ -55,7 +55,7 @@ pub(crate) fn bad_state(block: *mut u8, state: u8, layout: Layout) -> ! {
     let address = block.addr();
     let mut report = if state & super::region::state::USED == 0 {
         let what = if state == super::region::state::FRESH {
-            "nothing was ever allocated there, or it was freed long ago"
+            "nothing was ever allocated there"
         } else {
             "the block has been freed before"
         };

@@ -5,7 +5,8 @@
 //!   └ a page's start                      └ a page's end
 //! ```
 //! After a free the memory is gone at once, and its addresses stay reserved until
-//! 64 others, or 256 MiB, were freed: whoever touches them faults. Growth moves the pages.
+//! 64 others, or 256 MiB, were freed: whoever touches them faults. Growth moves the pages; of a
+//! block that shrinks those behind are taken away.
 
 use core::alloc::Layout;
 use core::ptr::{NonNull, null_mut};
@@ -162,6 +163,12 @@ fn take(block: *mut u8, layout: Layout) -> &'static Node {
 fn keep(pages: Pages) {
     // SAFETY: the block was given up.
     if !unsafe { os::reserve_again(pages.start, pages.size) } {
+        // At the limit of mappings. They may have to stay, but not what is in them.
+        // SAFETY: as above.
+        if !unsafe { os::discard(pages.start, pages.size) } {
+            // SAFETY: as above; they are as they were.
+            unsafe { pages.start.write_bytes(0, pages.size) };
+        }
         // SAFETY: as above.
         unsafe { pages.unmap() };
         return;
@@ -177,14 +184,15 @@ fn keep(pages: Pages) {
     }
 }
 
-/// Makes a block of another size of it; null, and the block as it was, if memory has run out.
+/// Makes a block of another size of it; null, and the block as it was, where that takes a copy,
+/// or memory has run out.
 pub(crate) fn resize(block: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
     let node = take(block, old);
     let now = Pages::of(block, old.size());
-    let to = if Pages::of(block, new_size).size == now.size {
-        Some(now)
-    } else {
-        move_to_new(now, new_size, old.align())
+    let to = match Pages::of(block, new_size).size {
+        size if size == now.size => Some(now),
+        size if size < now.size => shrink(now, size),
+        _ => move_to_new(now, new_size, old.align()),
     };
     let (start, size) = to.map_or((block, old.size()), |pages| (pages.start, new_size));
     let pages = Pages::of(start, size);
@@ -196,22 +204,46 @@ pub(crate) fn resize(block: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
     if to.is_some() { start } else { null_mut() }
 }
 
-/// Moves pages to others, of which there are more or fewer.
+/// Takes all pages away that are not in the first `size` bytes: one of them is the guard then.
+fn shrink(old: Pages, size: usize) -> Option<Pages> {
+    let guard = old.start.wrapping_add(size);
+    // SAFETY: the caller's block, of which these pages are given up.
+    if !unsafe { os::reserve_again(guard, old.size - size) } {
+        return None;
+    }
+    // SAFETY: what lies behind the guard up to the end of the one before, nobody's.
+    unsafe { unmap(guard.wrapping_add(os::page_size()), old.size - size) };
+    Some(Pages {
+        start: old.start,
+        size,
+    })
+}
+
+/// Moves pages to others, of which there are more.
 fn move_to_new(old: Pages, size: usize, align: usize) -> Option<Pages> {
+    let page = os::page_size();
+    let guards = |pages: Pages| {
+        [
+            pages.start.wrapping_sub(page),
+            pages.start.wrapping_add(pages.size),
+        ]
+    };
     let new = Pages::reserve(size, align)?;
-    // SAFETY: the caller's block, which is in no map; the new pages are nobody's yet.
-    if !unsafe { os::move_pages(old.start, old.size, new.start, new.size) } {
+    // SAFETY: the caller's block, between guards.
+    if !unsafe { os::may_grow(old.start, old.size, new.size) } {
         // SAFETY: known to nobody.
         unsafe { new.unmap() };
         return None;
     }
-    let page = os::page_size();
-    // What lay between the guards is gone, and may be another's by now.
-    // SAFETY: a guard is nobody's.
-    unsafe { unmap(old.start.wrapping_sub(page), page) };
-    // SAFETY: as above.
-    unsafe { unmap(old.start.wrapping_add(old.size), page) };
-    Some(new)
+    // SAFETY: the caller's block, which is in no map; the new pages are nobody's yet.
+    let is_moved = unsafe { os::move_pages(old.start, old.size, new.start, new.size) };
+    // What lay between the guards is gone, and may be another's by now; where nothing was moved,
+    // as little is known of the new place. It is lost, if it is still there.
+    for guard in guards(if is_moved { old } else { new }) {
+        // SAFETY: a guard is nobody's.
+        unsafe { unmap(guard, page) };
+    }
+    is_moved.then_some(new)
 }
 
 impl State {

@@ -47,8 +47,8 @@ use thread::with_thread;
 ///   bytes agree in their low 7 bits and nothing else is amiss.
 /// - Eight secret bytes behind each block tell of an overflow when it is freed.
 /// - A freed block is zeroed, kept from use until 16 more of its class were freed in the
-///   thread (fewer above 1 KiB), then used again in an order that chance decides. It must
-///   still be zeros then, or the process ends.
+///   thread (fewer above 1 KiB) or the thread has exited, then used again in an order that
+///   chance decides. It must still be zeros then, or the process ends.
 /// - Every 256 KiB of blocks end in a guard page. A block of more than 64 KiB lies between
 ///   two, and its addresses stay out of reach for a while after it is freed.
 ///
@@ -109,24 +109,26 @@ unsafe impl GlobalAlloc for PyMallocSecure {
         match (class_of(layout), class_of(new)) {
             (Some(old), Some(class)) if old == class => {
                 resize_in(class, block, layout, new_size);
-                block
+                return block;
             }
             (None, None) if layout.align() <= os::page_size() => {
-                large::resize(block, layout, new_size)
-            }
-            _ => {
-                // SAFETY: any layout may be asked for.
-                let moved = unsafe { self.alloc(new) };
-                if !moved.is_null() {
-                    let len = layout.size().min(new_size);
-                    // SAFETY: both are at least that long, and the new one is nobody's yet.
-                    unsafe { moved.copy_from_nonoverlapping(block, len) };
-                    // SAFETY: the caller's block.
-                    unsafe { self.dealloc(block, layout) };
+                let resized = large::resize(block, layout, new_size);
+                if !resized.is_null() {
+                    return resized;
                 }
-                moved
             }
+            _ => {}
         }
+        // SAFETY: any layout may be asked for.
+        let moved = unsafe { self.alloc(new) };
+        if !moved.is_null() {
+            let len = layout.size().min(new_size);
+            // SAFETY: both are at least that long, and the new one is nobody's yet.
+            unsafe { moved.copy_from_nonoverlapping(block, len) };
+            // SAFETY: the caller's block.
+            unsafe { self.dealloc(block, layout) };
+        }
+        moved
     }
 }
 
@@ -163,7 +165,8 @@ fn alloc_in(class: SizeClass, size: usize) -> *mut u8 {
     // to another by a lock, or by the program's own doing.
     match now.load(Relaxed) {
         state::AT_HAND => must_be_zero(block, class),
-        // As the kernel gave it: to look would touch pages that the program may not.
+        // As the kernel gave it, and never seen by the program: to look would touch pages that
+        // the program may not.
         state::AT_HAND_FRESH if class.block_size() > os::MIN_PAGE_SIZE / 2 => {}
         state::AT_HAND_FRESH => must_be_zero(block, class),
         _ => dump::in_use_twice(block, class),
@@ -217,9 +220,11 @@ fn damaged(block: *mut u8, size: usize) -> ! {
 #[inline(never)]
 fn free_in(class: SizeClass, block: *mut u8, layout: Layout) {
     let slot = check(class, block, layout);
-    // SAFETY: the block is given up, and that long.
+    if let Err(now) = slot.change(used(layout.size()), state::AT_HAND) {
+        dump::bad_state(block, now, layout);
+    }
+    // SAFETY: the block is given up, and that long; it is at nobody's hand yet.
     unsafe { block.write_bytes(0, layout.size() + canary::SIZE) };
-    slot.state.store(state::AT_HAND, Relaxed);
     // Without memory for the thread's record the block is lost, zeroed.
     with_thread(|thread| thread.cache(class).0.put(class, slot));
 }
@@ -227,12 +232,14 @@ fn free_in(class: SizeClass, block: *mut u8, layout: Layout) {
 /// Gives a block another size of its class.
 fn resize_in(class: SizeClass, block: *mut u8, old: Layout, new_size: usize) {
     let slot = check(class, block, old);
+    if let Err(now) = slot.change(used(old.size()), used(new_size)) {
+        dump::bad_state(block, now, old);
+    }
     // The old canary goes, and what would else outlive the block.
     let end = (old.size() + canary::SIZE).min(class.block_size());
     let from = old.size().min(new_size);
     // SAFETY: within the block, behind what the program keeps.
     unsafe { block.wrapping_add(from).write_bytes(0, end - from) };
-    slot.state.store(used(new_size), Relaxed);
     // SAFETY: the class has room for the new size and a canary.
     unsafe { canary::write(block, new_size) };
 }

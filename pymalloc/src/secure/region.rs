@@ -12,14 +12,13 @@
 //! # States of a block
 //! | state | byte | who has it |
 //! |---|---|---|
-//! | fresh | 0 | its pool; the memory is as the kernel gave it |
+//! | fresh | 0 | its pool; it was never used, its memory is as the kernel gave it |
 //! | pooled | 1 | its pool |
 //! | at hand | 2, 3 if fresh | a thread's cache or quarantine |
 //! | used | 128 and more: the size's low 7 bits | the program |
 //!
-//! A free of what is not used is a second free, or no block. Where two threads free one block
-//! at the same moment both may pass; then whichever of its two lives ends up at hand second
-//! is found not to be free when it is handed out, or goes back.
+//! A free of what is not used is a second free, or no block. Of two threads that free or resize
+//! one block at the same moment one makes the change, by an exchange, and the other is found out.
 //!
 //! # Invariants
 //! 1. A block that is not used is all zeros.
@@ -32,7 +31,7 @@
 
 use core::cell::Cell;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering::{Acquire, Release};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU8, AtomicU32};
 
 use super::chance::Chance;
@@ -98,6 +97,16 @@ pub(crate) mod state {
 pub(crate) struct Slot {
     pub(crate) block: *mut u8,
     pub(crate) state: &'static AtomicU8,
+}
+
+impl Slot {
+    /// Gives a block another state, if it has this one; else what it has.
+    #[inline(always)]
+    pub(crate) fn change(self, from: u8, to: u8) -> Result<(), u8> {
+        // ORDERING: Relaxed; it is decided who is first, and nothing is handed over.
+        let changed = self.state.compare_exchange(from, to, Relaxed, Relaxed);
+        changed.map(|_| ())
+    }
 }
 
 /// Where an address is not a block's start.
@@ -332,20 +341,19 @@ impl Pool {
         true
     }
 
-    /// Gives the memory of an empty pool back to the system; its blocks are fresh then.
+    /// Gives the memory of an empty pool back to the system.
     pub(crate) fn discard(&'static self, class: SizeClass) {
         // ORDERING: as for `is_empty`.
         let capacity = self.capacity.load(Acquire) as usize;
         let page = os::page_size();
-        let bytes = (capacity * class.block_size()).next_multiple_of(page);
-        // SAFETY: the pool is empty: nobody uses its memory.
-        if unsafe { os::discard(self.base.get(), bytes) } {
-            for index in 0..capacity {
-                // ORDERING: Relaxed; the blocks are handed out under the lock.
-                let fresh = core::sync::atomic::Ordering::Relaxed;
-                self.state(index).store(state::FRESH, fresh);
-            }
+        if page > class.pool_size() {
+            // Others have a part of the page.
+            return;
         }
+        let bytes = (capacity * class.block_size()).next_multiple_of(page);
+        // The blocks are not fresh: the program may still have pointers to them.
+        // SAFETY: the pool is empty: nobody uses its memory, of which these are whole pages.
+        unsafe { os::discard(self.base.get(), bytes) };
     }
 }
 
@@ -412,5 +420,28 @@ mod tests {
             assert!(pool.put(index) && !pool.put(index));
         }
         assert!(pool.is_empty());
+    }
+
+    #[test]
+    fn of_two_who_free_a_block_at_once_one_does() {
+        let class = SizeClass::from_index(5).expect("a class");
+        let pool = region(class).make_pool(0).expect("there is memory");
+        let state = pool.take(class, &mut Chance::new()).expect("a block").state;
+        let used = state::USED | 40;
+        state.store(used, Relaxed);
+        // Both have seen that it is used.
+        let answers = std::thread::scope(|scope| {
+            let block = core::ptr::null_mut;
+            let free = move || {
+                Slot {
+                    block: block(),
+                    state,
+                }
+                .change(used, state::AT_HAND)
+            };
+            let other = scope.spawn(free);
+            [free(), other.join().expect("it does not panic")]
+        });
+        assert!(answers.contains(&Ok(())) && answers.contains(&Err(state::AT_HAND)));
     }
 }

@@ -32,7 +32,7 @@ impl Thread {
         (cache, &mut self.chance)
     }
 
-    /// A record of zeros, in memory of its own; null if there is none.
+    /// A record of zeros but for its chance, in memory of its own; null if there is none.
     fn map() -> *mut Self {
         let page = os::page_size();
         let size = size_of::<Self>().next_multiple_of(page);
@@ -42,7 +42,10 @@ impl Thread {
         let start = reserved.as_ptr().wrapping_add(page);
         // SAFETY: the reservation just made.
         if unsafe { os::allow(start, size) } {
-            return start.cast();
+            let thread: *mut Self = start.cast();
+            // SAFETY: new, long enough, aligned to a page; zeros are a record.
+            unsafe { (*thread).chance = Chance::new() };
+            return thread;
         }
         // SAFETY: known to nobody.
         unsafe { os::unmap(reserved, size + 2 * page) };
@@ -127,8 +130,6 @@ fn enlist() -> *mut Thread {
     if thread.is_null() {
         return thread;
     }
-    // SAFETY: the record is nobody else's.
-    unsafe { (*thread).chance = Chance::new() };
     // SAFETY: the key is never deleted.
     if unsafe { libc::pthread_setspecific(key, thread.cast()) } != 0 {
         retire(thread);
@@ -170,8 +171,17 @@ pub(crate) fn lock_all() -> AllHeld {
     [lock(&GUESTS), lock(&IDLE)]
 }
 
-/// In the child of a fork: its blocks must not be the parent's.
+/// In the child of a fork, with no lock held: its blocks must not be the parent's.
 pub(crate) fn reseed() {
+    for records in [&GUESTS, &IDLE] {
+        let held = lock(records);
+        let mut record = held.0;
+        // SAFETY: null, or a record that only the lock's holder touches.
+        while let Some(thread) = unsafe { record.as_mut() } {
+            thread.chance = Chance::new();
+            record = thread.next_idle;
+        }
+    }
     // SAFETY: null, or this thread's record.
     if let Some(thread) = unsafe { CURRENT.get().as_mut() } {
         thread.chance = Chance::new();

@@ -114,10 +114,11 @@ impl HeapTrace {
 
     /// Moves bytes of the draw to the budget; whether there were enough.
     fn refill_from_draw(&self) -> bool {
-        while self.budget.get() < 0 && self.rest.get() > 0 {
-            let step = self.rest.get().min(LOOK_AGAIN);
-            self.rest.set(self.rest.get() - step);
-            self.budget.set(self.budget.get() + step);
+        let (budget, rest) = (self.budget.get(), self.rest.get());
+        if budget < 0 && rest > 0 {
+            let step = rest.min(LOOK_AGAIN.max(budget.saturating_neg()));
+            self.rest.set(rest - step);
+            self.budget.set(budget + step);
         }
         self.budget.get() >= 0
     }
@@ -168,5 +169,33 @@ impl Heap {
             _ => trace.budget.set(0),
         }
         self.reopen_fronts();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(budget: i64, rest: i64) -> (bool, i64, i64) {
+        let trace = HeapTrace::new();
+        trace.budget.set(budget);
+        trace.rest.set(rest);
+        let is_enough = trace.refill_from_draw();
+        (is_enough, trace.budget.get(), trace.rest.get())
+    }
+
+    #[test]
+    fn a_draw_is_spent_in_steps_that_are_large_enough() {
+        assert_eq!(
+            with(-1, 1 << 20),
+            (true, LOOK_AGAIN - 1, (1 << 20) - LOOK_AGAIN)
+        );
+        assert_eq!(with(-100_000, 1 << 20), (true, 0, (1 << 20) - 100_000));
+        assert_eq!(with(-100_000, 30_000), (false, -70_000, 0));
+        assert_eq!(with(-5, TO_BE_DRAWN), (false, -5, TO_BE_DRAWN));
+        // A draw for "never", and a request that no memory is large enough for.
+        let all = isize::MAX as i64;
+        assert_eq!(with(-all, i64::MAX), (true, 0, 0));
+        assert!(with(i64::MIN, i64::MAX).1 >= -1);
     }
 }

@@ -23,14 +23,17 @@
 //! The state is one word that threads read when they take a slow step: within 64 KiB of
 //! allocation, or a front full of frees. The thread that calls [`start`] or [`stop`] notices at
 //! once, as does one that is new. Until then a thread's allocations are not recorded, and a
-//! block that it frees keeps its entry until the memory is used again.
+//! block that it frees keeps its entry until the memory is recorded again, or its pool is for
+//! another class.
 //!
 //! # Invariants
 //! 1. Where the heap's state is exact, its budget is negative and its fronts' capacity 0.
 //! 2. A sample lies in a pool of a class whose blocks are multiples of 16 KiB, at such a
 //!    multiple; every other block at such a multiple lies in a pool of its layout's class.
-//! 3. The tracer is called with no lock held, once its block is out of the heap's lists: it may
-//!    be interrupted by a signal handler that allocates, which is then not traced.
+//! 3. The tracer is called with no lock held: it may be interrupted by a signal handler that
+//!    allocates, which is then not traced. It is told of a new block once that is out of the heap's
+//!    lists, and of the end of one once its entry is gone: the block may be at hand already, and be
+//!    what the tracer is given if it allocates.
 
 mod entries;
 mod heap_trace;
@@ -88,7 +91,8 @@ pub enum Mode {
 
 static TRACER: OnceLock<&'static dyn Tracer> = OnceLock::new();
 
-/// The mode in the two lowest bits; above them a count, so that no two states are the same.
+/// The mode in the two lowest bits; above them a count, so that no state is the same as the one
+/// before, but for two that are set at the same moment with one mode.
 static STATE: AtomicU32 = AtomicU32::new(OFF);
 const OFF: u32 = 0;
 const EXACT: u32 = 1;
@@ -113,7 +117,10 @@ fn set_mode(mode: u32) {
 pub struct OtherTracer;
 
 /// Starts telling a tracer of allocations; where that is done already, changes the mode. Under
-/// `PYMALLOC=debug` nothing is told.
+/// `PYMALLOC=debug` nothing is told but ends of large blocks.
+///
+/// Tracers are told apart by their address. One without size may share it with another: give it
+/// a field, and make it a `static`.
 ///
 /// # Errors
 ///
@@ -296,7 +303,7 @@ pub(crate) fn resized(heap: &Heap, block: *mut u8, size: usize) {
 
 /// Takes note of a new large block, which may be null.
 pub(crate) fn allocated_large(heap: &Heap, block: *mut u8, size: usize) {
-    if heap.trace.spend(size) && heap.is_due() && !block.is_null() {
+    if !block.is_null() && heap.trace.spend(size) && heap.is_due() {
         heap.trace.inside(|| {
             if let Some(tracer) = TRACER.get() {
                 tracer.allocated_large(block, size);

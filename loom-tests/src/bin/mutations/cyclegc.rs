@@ -262,4 +262,11 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "",
         "a_mut_against_an_upgrade",
     ),
+    mutation(
+        "who interns a value does not look again",
+        "../intern.rs",
+        "if news.is_empty() {",
+        "if news.len() < 9 {",
+        "two_threads_intern",
+    ),
 ];

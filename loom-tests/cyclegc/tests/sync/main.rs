@@ -18,6 +18,8 @@ use loom::sync::Mutex;
 use loom::sync::atomic::AtomicBool;
 use loom::thread;
 
+mod asking;
+
 /// Explores with this many preemptions of a running thread. Bugs that take two threads
 /// beside the collector show at three, not before.
 fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
