@@ -257,7 +257,8 @@ impl ArenaLists {
     }
 
     /// An arena of this kind was given back too early. One for a single pool teaches less: it
-    /// counts whole, however little of it the pool's few blocks touch.
+    /// counts whole, however little of it the pool's few blocks touch. What was learned holds
+    /// for arenas of all kinds.
     fn learn_to_retain(&mut self, kind: Kind) {
         let most = match kind {
             Kind::Small | Kind::Middle => RETAIN_MORE_MAX,

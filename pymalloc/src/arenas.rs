@@ -52,14 +52,10 @@ impl Arenas {
         lock(&self.lists)
     }
 
-    /// A new pool of this class, held by the caller; `None` if memory has run out.
-    pub(crate) fn take_pool(&self, class: SizeClass) -> Option<Held> {
-        Some(self.take_pool_and_growth(class)?.0)
-    }
-
-    /// The same, and how many bytes the heap has grown by: idle pools have paid for them if
-    /// there were any, and what else lies idle should.
-    pub(crate) fn take_pool_and_growth(&self, class: SizeClass) -> Option<(Held, usize)> {
+    /// A new pool of this class, held by the caller, and how many bytes the heap has grown
+    /// by: idle pools have paid for them if there were any, and what else lies idle should.
+    /// `None` if memory has run out.
+    pub(crate) fn take_pool(&self, class: SizeClass) -> Option<(Held, usize)> {
         let mut lists = self.lock();
         let pool = lists.take_pool(class, &self.map)?;
         let growth = lists.take_growth();

@@ -71,27 +71,32 @@ impl Commons {
         std::array::from_fn(|index| lock(&self.shelves[index]))
     }
 
-    /// Up to `most` blocks of a common pool, a new one if need be; `None` if memory
-    /// has run out.
-    pub(crate) fn borrow(&self, arenas: &Arenas, class: SizeClass, most: u32) -> Option<Taken> {
+    /// Up to `most` blocks of a common pool, a new one if need be, and how many bytes the
+    /// heap has grown by, as `Arenas::take_pool` says; `None` if memory has run out.
+    pub(crate) fn borrow(
+        &self,
+        arenas: &Arenas,
+        class: SizeClass,
+        most: u32,
+    ) -> Option<(Taken, usize)> {
         let shelf = self.shelf(class);
-        let pool = match shelf.0.first() {
-            Some(pool) => pool,
+        let (pool, growth) = match shelf.0.first() {
+            Some(pool) => (pool, 0),
             None => {
-                let pool = arenas.take_pool(class)?;
+                let (pool, growth) = arenas.take_pool(class)?;
                 pool.set_owner(NOBODY, core::ptr::null());
                 // A new pool is common already; nothing can be waiting in it.
                 let waiting = pool.pool().remote.make_common(pool.pool().base());
                 debug_assert!(waiting.is_none());
                 shelf.0.push(pool);
-                pool
+                (pool, growth)
             }
         };
         let taken = pool.take_some(most);
         if !pool.has_room() {
             shelf.0.remove(pool);
         }
-        taken
+        Some((taken?, growth))
     }
 
     /// Gives a common pool with room to the heap of that name; it holds the pool

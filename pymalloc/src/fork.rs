@@ -2,9 +2,9 @@
 //!
 //! Before a fork the forking thread takes every lock, in the order of shared.rs, so
 //! that no other thread is in the middle of anything they guard. What the other
-//! threads' own heaps held is lost to the child, as their stacks are; what they had out
-//! stays valid, and can be freed: to the pool's remote list, or, once the closed mailbox
-//! is met, to the commons.
+//! threads' own heaps held is lost to the child, as their stacks are, and so is a pool that
+//! one of them was bringing to a mailbox; what they had out stays valid, and can be freed: to
+//! the pool's remote list, or, once the closed mailbox is met, to the commons.
 
 use core::cell::UnsafeCell;
 
@@ -74,14 +74,14 @@ impl Held {
 /// the pools that one of them was giving to the system.
 pub(crate) fn forget_others(shared: &Shared, own: Option<&'static Member>) {
     shared.arenas.recover();
-    let roll = shared.registry.lock();
+    let mut roll = shared.registry.lock();
     for member in roll.live() {
         if !own.is_some_and(|own| core::ptr::eq(own, member)) {
-            roll.forget(member);
             for pool in member.mailbox().close() {
                 pool.recount();
                 shared.commons.take_in(&shared.arenas, pool);
             }
+            roll.forget(member);
         }
     }
 }

@@ -20,8 +20,8 @@
 //! `atexit` beyond their first dozens of entries, with a lock of theirs held. All are
 //! called with no lock of ours held, in `Heap::as_guest`, and a guest needs none of them;
 //! the last two never from within an allocation. The others that are called never allocate:
-//! `pthread_key_create`, `getenv`, `sysconf(_SC_PAGESIZE)`, `write`, the mapping calls, and
-//! `syscall(SYS_futex)` under std's locks.
+//! `pthread_key_create`, `getenv`, `sysconf(_SC_PAGESIZE)`, `write`, `open` and `read` of
+//! `/proc`, stdio's list's lock, the mapping calls, and `syscall(SYS_futex)` under std's locks.
 //!
 //! With `PYMALLOC_STACKS=1` the unwinder is called, from within allocations: it may allocate, which
 //! stack.rs is prepared for, and takes locks of the loader's and its own, which nothing here can
@@ -29,33 +29,23 @@
 //! that was made at run time (`__register_frame`, libgcc before 13), waits for itself then.
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::ffi::c_void;
-use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::AtomicUsize;
-use core::sync::atomic::Ordering::Relaxed;
 
 use crate::arena_stats::{self, ArenaStats};
 use crate::by_address::class_of;
 use crate::debug::{self, Expect};
-use crate::fork;
 use crate::front::Hand;
 use crate::heap::Heap;
 use crate::os;
-use crate::report;
-use crate::secure;
-use crate::settings;
+use crate::process::exit_key;
 use crate::shared::Shared;
 use crate::size_class::SizeClass;
 use crate::stats::Stats;
-use crate::stderr::Stderr;
 use crate::thread_heap::with_heap;
 use crate::trace;
 use crate::verify::{self, HeapError};
 
 pub(crate) static SHARED: Shared = Shared::new();
-
-static FORK: fork::Held = fork::Held::new();
 
 /// CPython's obmalloc as a global allocator.
 ///
@@ -276,7 +266,7 @@ fn spill_checked(heap: &Heap, hand: &Hand, expect: Expect) {
 
 fn spill_raw(heap: &Heap, hand: &Hand) {
     let class = heap.class_of(hand);
-    if heap.is_new() {
+    if heap.is_new() && heap.has_freed_many() {
         enlist(heap);
     }
     if trace::absorbs(heap, class) {
@@ -438,96 +428,6 @@ fn enlist(heap: &Heap) {
         })
     });
     heap.enlist(&SHARED, willing);
-}
-
-/// The key whose destructor is told of a thread's exit; `None` if the process has no keys
-/// left: then threads are guests.
-fn exit_key() -> Option<libc::pthread_key_t> {
-    /// The key plus [`MADE`]; 0 before the first call, 1 if there was none to be had.
-    static KEY: AtomicUsize = AtomicUsize::new(0);
-    const MADE: usize = 2;
-    // ORDERING: Relaxed, here and below: a key is a number, which stands for itself.
-    let mut known = KEY.load(Relaxed);
-    if known == 0 {
-        let mut key = 0;
-        // SAFETY: the key's destructor takes what `enlist` stores.
-        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) } == 0;
-        let new = if made { key as usize + MADE } else { 1 };
-        known = match KEY.compare_exchange(0, new, Relaxed, Relaxed) {
-            Ok(_) => new,
-            Err(others) => {
-                if made {
-                    // SAFETY: just made, told to nobody: another thread was first.
-                    unsafe { libc::pthread_key_delete(key) };
-                }
-                others
-            }
-        };
-    }
-    known
-        .checked_sub(MADE)
-        .map(|key| key as libc::pthread_key_t)
-}
-
-/// Reads the environment, and arranges for forks and for the end, when the program, or the
-/// shared library this is part of, is loaded: before `main`, and before the constructors of
-/// the same binary. So no thread of the program is changing its environment yet; and
-/// since handlers for forks run last come first, those that the binary registers run
-/// before ours, and may allocate. Those of libraries that were loaded earlier run after
-/// ours, with everything locked.
-///
-/// Not at the first allocation: the C library itself may make that, while it holds the lock
-/// that `pthread_atfork` needs.
-#[used]
-// SAFETY: the loader calls what it finds there; the function needs nothing that a
-// constructor does not have.
-#[unsafe(link_section = ".init_array.00101")]
-static AT_START: extern "C" fn() = {
-    extern "C" fn at_start() {
-        with_heap(|heap| heap.as_guest(arrange));
-    }
-    at_start
-};
-
-fn arrange() {
-    // It fails where memory has run out; then a fork is as risky as under an
-    // allocator without handlers.
-    // SAFETY: the handlers are functions that can be called at any time.
-    unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
-    settings::read_all();
-    if settings::prints_stats() {
-        // SAFETY: as above.
-        unsafe { libc::atexit(print_stats) };
-    }
-    // A key among the first is cheap to use.
-    exit_key();
-}
-
-extern "C" fn thread_exits(heap: *mut c_void) {
-    let heap: *const Heap = heap.cast();
-    // SAFETY: `enlist` stored this thread's own heap, whose memory outlasts the
-    // destructors of pthread keys.
-    unsafe { &*heap }.exit(&SHARED);
-}
-
-extern "C" fn before_fork() {
-    FORK.prepare(&SHARED);
-}
-
-extern "C" fn after_fork() {
-    FORK.release();
-}
-
-extern "C" fn in_child() {
-    FORK.release();
-    with_heap(|heap| fork::forget_others(&SHARED, heap.member()));
-    secure::reseed();
-    report::forget();
-}
-
-extern "C" fn print_stats() {
-    // Errors of standard error cannot be reported.
-    let _ = write!(Stderr::new(), "{}", stats());
 }
 
 /// The size of the block that `ptr` points to, in bytes: never less than was asked for

@@ -16,7 +16,8 @@
 //! # States of the heap
 //! `New` (no allocation yet) → `Live` → `Guest` (the thread is exiting, or could not
 //! be enlisted). A guest owns nothing: it borrows single blocks and gives each back at
-//! once, so allocation works in any destructor, and nothing is left behind.
+//! once, so allocation works in any destructor, and nothing is left behind. So does a new
+//! heap with what it frees, up to a number.
 //!
 //! # Invariants
 //! 1. A pool whose owner is this heap's `id` is either on `pools` of its class, or
@@ -65,13 +66,19 @@ const IDLE_BYTES: usize = 64 << 10;
 /// The classes of these blocks: those whose pools are larger than the smallest.
 const IDLE_FROM: usize = POOL_SIZE / 8;
 
+/// A thread that only frees is enlisted when it has freed this many blocks. After a thread's
+/// exit was told, the C library may free what other threads have left (glibc: the thread-local
+/// memory of stacks that it no longer keeps), and if that is the first that this thread does
+/// with memory, nobody will be told of its exit.
+const FREES_UNKNOWN: usize = 64;
+
 /// The heap of one thread.
 #[derive(Debug)]
 pub(crate) struct Heap {
     hands: [Hand; SizeClass::COUNT],
     rests: [Rest; SizeClass::COUNT],
     /// Bytes given back to pools less bytes fetched from them, within 0 and
-    /// `2 * SHRINKING_BYTES`.
+    /// `2 * SHRINKING_BYTES`; while the heap is new, how many blocks were given back.
     given: Cell<usize>,
     /// 0 unless live.
     id: Cell<OwnerId>,
@@ -142,6 +149,15 @@ impl Heap {
         self.state.get() == State::New
     }
 
+    /// Counts a free of a new heap; whether there were so many that the thread should be
+    /// enlisted for them.
+    #[cfg(not(loom))]
+    pub(crate) fn has_freed_many(&self) -> bool {
+        let freed = self.given.get();
+        self.given.set(freed + 1);
+        freed >= FREES_UNKNOWN
+    }
+
     /// Calls `f`, which may allocate, with a new heap as a guest's: nothing that `f` does
     /// enlists the thread.
     #[cfg(not(loom))]
@@ -166,6 +182,7 @@ impl Heap {
         };
         match member {
             Some((id, member)) => {
+                self.given.set(0);
                 self.id.set(id);
                 self.member.set(Some(member));
                 self.state.set(State::Live);
@@ -181,7 +198,7 @@ impl Heap {
     pub(crate) fn refill(&self, shared: &Shared, class: SizeClass) -> *mut u8 {
         let front = self.front(class);
         if self.state.get() != State::Live {
-            let taken = shared.commons.borrow(&shared.arenas, class, 1);
+            let taken = borrow(shared, class, 1);
             return taken.map_or(core::ptr::null_mut(), |taken| taken.first.cast());
         }
         let taken = front.take_older().or_else(|| {
@@ -252,7 +269,7 @@ impl Heap {
         if step <= BORROW_LAST {
             front.appetite().set(front.appetite().get() + 1);
             let most = (step / class.block_size()) as u32;
-            return shared.commons.borrow(&shared.arenas, class, most);
+            return borrow(shared, class, most);
         }
         let pool = self.own_another(shared, class)?;
         take_or_carve(pool, class)
@@ -265,7 +282,7 @@ impl Heap {
             Some(pool) => pool,
             None => {
                 self.give_back_idle(shared, class);
-                let (pool, growth) = shared.arenas.take_pool_and_growth(class)?;
+                let (pool, growth) = shared.arenas.take_pool(class)?;
                 shared.make_way_for_arenas(growth);
                 pool.set_owner(self.id.get(), mailbox);
                 pool.pool().remote.make_owned();
@@ -300,7 +317,10 @@ impl Heap {
         }
         for pool in mailbox.take() {
             // The mailbox may have been another thread's, and the pool too.
-            pool.set_owner(self.id.get(), mailbox);
+            if !pool.pool().is_owned_by(self.id.get()) {
+                pool.recount();
+                pool.set_owner(self.id.get(), mailbox);
+            }
             pool.collect();
             if pool.is_empty() {
                 shared.arenas.release_pool(pool);
@@ -459,6 +479,13 @@ fn take_or_carve(pool: Held, class: SizeClass) -> Option<Taken> {
     };
     let most = (CARVE_BYTES / class.block_size()).clamp(1, CARVE_MOST) as u32;
     free.or_else(|| pool.carve(most))
+}
+
+/// Up to `most` blocks of a common pool.
+fn borrow(shared: &Shared, class: SizeClass, most: u32) -> Option<Taken> {
+    let (taken, growth) = shared.commons.borrow(&shared.arenas, class, most)?;
+    shared.make_way_for_arenas(growth);
+    Some(taken)
 }
 
 /// The blocks at the head of a list that lie in one pool, and the others.
@@ -620,7 +647,7 @@ mod tests {
     /// A list of blocks of two pools, in turns of these lengths.
     fn list_of(runs: &[u32]) -> Taken {
         static ARENAS: Arenas = Arenas::new();
-        let pools = [(); 2].map(|()| ARENAS.take_pool(SizeClass::SMALLEST).unwrap());
+        let pools = [(); 2].map(|()| ARENAS.take_pool(SizeClass::SMALLEST).unwrap().0);
         let mut list = Taken {
             first: ptr::null_mut(),
             len: 0,

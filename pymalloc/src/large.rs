@@ -52,7 +52,7 @@ pub(crate) struct State {
     cache: Cache,
     pub(crate) count: usize,
     pub(crate) bytes: usize,
-    /// The most bytes that were ever in use, and what is being mapped.
+    /// The most bytes that were in use when any were mapped.
     peak_bytes: usize,
     /// Bytes of the freed mappings that the kernel would not take.
     stuck_bytes: usize,
@@ -121,7 +121,7 @@ impl Large {
         let mut state = self.lock();
         state.asked_again |= state.gave_back;
         if let Some(node) = state.map.node() {
-            state.enter(node, mapping);
+            state.enter_mapped(node, mapping);
             return Some(start);
         }
         drop(state);
@@ -178,10 +178,9 @@ impl Large {
     /// far as more is in use than ever was. Memory that grows does not carry its cache
     /// along; memory that breathes finds it as it was.
     fn make_way(&self, size: usize) {
-        let mut state = self.lock();
-        let wanted = state.bytes + size;
+        let state = self.lock();
+        let wanted = state.bytes.saturating_add(size);
         let growth = wanted.saturating_sub(state.peak_bytes);
-        state.peak_bytes += growth;
         if growth > 0 {
             self.shrink_cache(state, growth);
         }
@@ -265,7 +264,7 @@ impl Large {
             },
             |start| Mapping { start, size },
         );
-        self.lock().enter(node, now);
+        self.lock().enter_mapped(node, now);
         if let Some(start) = moved
             && size >= HUGE_MIN
             && old < HUGE_MIN
@@ -386,6 +385,13 @@ impl State {
             .insert(node, mapping.start.addr().get(), mapping.size);
         self.count += 1;
         self.bytes += mapping.size;
+    }
+
+    /// The same for one that may be what more is in use by than ever was. Not before it is
+    /// mapped: a request that cannot be met is no use.
+    fn enter_mapped(&mut self, node: &'static Node, mapping: Mapping) {
+        self.enter(node, mapping);
+        self.peak_bytes = self.peak_bytes.max(self.bytes);
     }
 
     /// Takes a block out; its node is in no map then.

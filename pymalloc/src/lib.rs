@@ -117,6 +117,8 @@ mod large_map;
 #[cfg(loom)]
 pub mod model;
 #[cfg(not(any(loom, miri)))]
+mod process;
+#[cfg(not(any(loom, miri)))]
 mod report;
 #[cfg(not(any(loom, miri)))]
 mod sampled;
@@ -130,6 +132,8 @@ mod stack;
 mod stats;
 #[cfg(not(loom))]
 mod stderr;
+#[cfg(not(any(loom, miri)))]
+mod stdio;
 #[cfg(not(any(loom, miri)))]
 mod thread_heap;
 #[cfg(not(loom))]

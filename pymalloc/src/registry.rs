@@ -117,25 +117,31 @@ impl Registry {
 
     /// Takes the record of a thread that exits; its mailbox is closed.
     pub(crate) fn retire(&self, member: &'static Member) {
-        let mut roll = self.lock();
+        self.lock().retire(member);
+    }
+}
+
+impl Roll {
+    fn retire(&mut self, member: &'static Member) {
         member.live.set(false);
-        member.next_idle.set(roll.idle);
-        roll.idle = Some(member);
+        member.next_idle.set(self.idle);
+        self.idle = Some(member);
     }
 }
 
 #[cfg(not(loom))]
 impl Roll {
     /// The members whose threads have not exited.
-    pub(crate) fn live(&self) -> impl Iterator<Item = &'static Member> {
+    pub(crate) fn live(&self) -> impl Iterator<Item = &'static Member> + use<> {
         core::iter::successors(self.members, |member| member.next)
             .filter(|member| member.live.get())
     }
 
-    /// Forgets a thread that does not exist in this process, a fork's child. Its record
-    /// is not used again: pools may be on their way to it.
-    pub(crate) fn forget(&self, member: &Member) {
-        member.live.set(false);
+    /// Takes the record of a thread that does not exist in this process, a fork's child; its
+    /// mailbox is closed. What it had at hand is lost, and counts as in use.
+    pub(crate) fn forget(&mut self, member: &'static Member) {
+        member.cached.iter().for_each(|cached| cached.set(0));
+        self.retire(member);
     }
 
     /// The slab of the records, for statistics.

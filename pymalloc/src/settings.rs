@@ -15,7 +15,8 @@
 //! A value that is none of these gives one line on standard error, and the default.
 //!
 //! What the modes need is read when it is first asked for, if that is earlier: before the first
-//! block, which may be wanted before the program is loaded as a whole.
+//! block, which may be wanted before the program is loaded as a whole, and before the C library
+//! knows the environment (`os/environment.rs`).
 
 use core::ffi::CStr;
 use core::fmt::Write;
@@ -120,18 +121,19 @@ fn read<T>(
     default: &str,
     parse: impl FnOnce(&[u8]) -> Option<T>,
 ) -> Option<T> {
-    let value = os::env(name)?;
-    let parsed = parse(value);
-    if parsed.is_none() {
-        let name = name.to_str().unwrap_or_default();
-        // Errors of standard error cannot be reported.
-        let _ = writeln!(
-            Stderr::new(),
-            "pymalloc: {name}={} is not {allowed}; using {default}",
-            value.escape_ascii()
-        );
-    }
-    parsed
+    os::env(name, |value| {
+        let parsed = parse(value);
+        if parsed.is_none() {
+            let name = name.to_str().unwrap_or_default();
+            // Errors of standard error cannot be reported.
+            let _ = writeln!(
+                Stderr::new(),
+                "pymalloc: {name}={} is not {allowed}; using {default}",
+                value.escape_ascii()
+            );
+        }
+        parsed
+    })?
 }
 
 fn parse_bytes(value: &[u8]) -> Option<usize> {

@@ -265,3 +265,56 @@ fn the_child_gets_back_the_pools_of_threads_it_has_not() {
         owner.join().expect("it only allocates");
     });
 }
+
+/// Starts threads that have allocated, and wait until the process ends.
+fn start_threads_that_stay(count: usize) {
+    extern "C" fn allocate(started: *mut c_void) -> *mut c_void {
+        drop(vec![1_u8; 100]);
+        // SAFETY: a semaphore that lives as long as the process.
+        unsafe { libc::sem_post(started.cast()) };
+        loop {
+            // SAFETY: no requirements.
+            unsafe { libc::pause() };
+        }
+    }
+    // SAFETY: zeros are a place for a semaphore.
+    let started: &mut libc::sem_t = Box::leak(Box::new(unsafe { std::mem::zeroed() }));
+    // SAFETY: the place is the semaphore's for good.
+    unsafe { libc::sem_init(started, 0, 0) };
+    for _ in 0..count {
+        // SAFETY: zeros are a place for a thread's name.
+        let mut thread: libc::pthread_t = unsafe { std::mem::zeroed() };
+        let argument = std::ptr::from_mut(started).cast();
+        // SAFETY: the argument lives as long as the process.
+        let status =
+            unsafe { libc::pthread_create(&raw mut thread, std::ptr::null(), allocate, argument) };
+        assert_eq!(status, 0, "pthread_create");
+    }
+    for _ in 0..count {
+        // SAFETY: the semaphore made above; a signal may interrupt the wait.
+        while unsafe { libc::sem_wait(started) } != 0 {}
+    }
+}
+
+/// Each child has threads of its own, and is the parent of the next.
+fn live_through(generations: usize, bytes: &dyn Fn() -> usize, limit: usize) {
+    start_threads_that_stay(8);
+    let now = bytes();
+    assert!(now <= limit, "{now} bytes of records, of {limit}");
+    if generations > 0 {
+        fork_and_wait(|| live_through(generations - 1, bytes, limit));
+    }
+}
+
+#[test]
+fn records_of_threads_that_a_child_has_not_serve_its_own() {
+    const TEST: &str = "records_of_threads_that_a_child_has_not_serve_its_own";
+    if support::in_child(TEST).is_none() {
+        return drop(support::Child::of(TEST, "alone").stderr());
+    }
+    let bytes = || pymalloc::stats().bytes_headers;
+    start_threads_that_stay(8);
+    // An arena's descriptors are 8 KiB at most; a record is 576 bytes.
+    let limit = bytes() + (8 << 10);
+    fork_and_wait(|| live_through(30, &bytes, limit));
+}

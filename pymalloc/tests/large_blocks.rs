@@ -6,7 +6,7 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout};
 
 use pymalloc::PyMalloc;
-use support::{alone, are_all, assert_heap_is_sound};
+use support::{Child, alone, are_all, assert_heap_is_sound, in_child};
 
 static SUBJECT: PyMalloc = PyMalloc;
 
@@ -159,4 +159,28 @@ fn growth_beyond_what_is_cached_keeps_every_byte() {
         }
         free(block, size);
     });
+}
+
+/// In a process of its own: what was ever in use is nothing but what it allocates.
+#[test]
+fn a_request_that_cannot_be_met_is_no_growth() {
+    const TEST: &str = "a_request_that_cannot_be_met_is_no_growth";
+    if in_child(TEST).is_none() {
+        return drop(Child::of(TEST, "alone").stderr());
+    }
+    // SAFETY: the layout is not empty.
+    let none = unsafe { SUBJECT.alloc(layout(1 << 62)) };
+    assert!(none.is_null());
+    let block = alloc(MIB, 1);
+    // SAFETY: a live block of that layout, which stays as it is.
+    let none = unsafe { SUBJECT.realloc(block, layout(MIB), 1 << 62) };
+    assert!(none.is_null());
+    free(block, MIB);
+    free(alloc(3 * MIB, 1), 3 * MIB);
+    assert_eq!(cached(), 3 * MIB);
+    // More than ever was in use: what is cached pays for it.
+    let blocks = [2, 3, 4].map(|fill| alloc(5 * MIB, fill));
+    assert_eq!(cached(), 0);
+    assert_heap_is_sound();
+    blocks.iter().for_each(|block| free(*block, 5 * MIB));
 }

@@ -10,6 +10,9 @@ use crate::snapshot::{Snapshot, TimelinePoint};
 /// The most points kept: then every second one is dropped, and half as many are taken from there.
 const MOST_POINTS: usize = 4096;
 
+/// The least time from point to point.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// Notes the process's memory every so often, in a thread of its own, until it is stopped.
 ///
 /// A point costs a read of `/proc/self/statm` and, with `pymalloc`, a walk over its pools. However
@@ -39,7 +42,7 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Starts to note a point every `interval`.
+    /// Starts to note a point every `interval`; every millisecond if that is less.
     ///
     /// # Errors
     ///
@@ -86,7 +89,7 @@ impl Points {
     fn new(interval: Duration) -> Self {
         Self {
             list: Vec::with_capacity(MOST_POINTS),
-            interval,
+            interval: interval.max(SHORTEST),
         }
     }
 
@@ -97,7 +100,7 @@ impl Points {
                 keep = !keep;
                 keep
             });
-            self.interval *= 2;
+            self.interval = self.interval.saturating_mul(2);
         }
         self.list.push(point);
     }
@@ -150,6 +153,15 @@ mod tests {
         assert!(points.list.is_sorted_by_key(|point| point.when_ns));
         assert_eq!(points.list[0].when_ns, 0);
         assert!(points.interval >= Duration::from_millis(4));
+    }
+
+    #[test]
+    fn points_of_no_interval_thin_out_too() {
+        let mut points = Points::new(Duration::ZERO);
+        for _ in 0..=MOST_POINTS {
+            points.push(TimelinePoint::default());
+        }
+        assert!(points.interval >= 2 * SHORTEST);
     }
 
     #[test]

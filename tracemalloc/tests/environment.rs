@@ -1,7 +1,8 @@
 //! `PYMALLOC_TRACE`: this program, run again with the variable set.
 
 use std::env;
-use std::process::{Command, Output};
+use std::fs::OpenOptions;
+use std::process::{Command, Output, Stdio};
 
 use pymalloc::PyMalloc;
 
@@ -10,11 +11,15 @@ static GLOBAL: PyMalloc = PyMalloc;
 
 /// Runs the test below alone, in a process of its own.
 fn child(value: &str) -> Output {
-    Command::new(env::current_exe().unwrap())
+    command(value).output().unwrap()
+}
+
+fn command(value: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
         .args(["--exact", "says_what_it_found", "--ignored", "--nocapture"])
-        .env("PYMALLOC_TRACE", value)
-        .output()
-        .unwrap()
+        .env("PYMALLOC_TRACE", value);
+    command
 }
 
 #[test]
@@ -59,4 +64,11 @@ fn a_bad_value_gives_one_line_and_no_tracing() {
         let begin = format!("tracemalloc: PYMALLOC_TRACE={value} is not a number of frames");
         assert!(stderr.starts_with(&begin), "{stderr}");
     }
+}
+
+#[test]
+fn a_bad_value_that_cannot_be_reported_does_no_harm() {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command("yes").stderr(Stdio::from(full)).output().unwrap();
+    assert_eq!(found(&output), "false 1 Err(NotTracing)");
 }

@@ -275,3 +275,22 @@ fn threads_at_once_lose_nothing() {
     assert_eq!(bytes_of(&snapshot, "allocate_here"), 0.0);
     assert!(tracemalloc::get_traced_memory().0 - before < 10_000);
 }
+
+#[test]
+fn a_large_block_that_cannot_grow_stays_recorded() {
+    let _tracing = Tracing::exact(5);
+    let mut kept = allocate_here(123_000);
+    let (before, _) = tracemalloc::get_traced_memory();
+    assert!(kept.try_reserve_exact(1 << 60).is_err());
+    assert!(tracemalloc::get_address_traceback(kept.as_ptr().addr()).is_some());
+    let (after, _) = tracemalloc::get_traced_memory();
+    assert!(after.abs_diff(before) < 1000, "{before} {after}");
+    // SAFETY: a block of ours, whose size is too large to be had.
+    let grown = unsafe { pymalloc::realloc_unsized(kept.as_mut_ptr(), huge()) };
+    assert_eq!(grown, Ok(std::ptr::null_mut()));
+    assert!(tracemalloc::get_address_traceback(kept.as_ptr().addr()).is_some());
+}
+
+fn huge() -> std::alloc::Layout {
+    std::alloc::Layout::from_size_align(1 << 60, 1).unwrap()
+}

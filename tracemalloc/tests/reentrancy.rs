@@ -1,9 +1,12 @@
 //! The recorder inside an allocator, wherever that is called from: no deadlock, no recursion.
 
 use std::cell::RefCell;
+use std::env;
 use std::ffi::{CString, c_void};
+use std::fs;
 use std::hint::black_box;
 use std::panic;
+use std::process::Command;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pymalloc::PyMalloc;
-use tracemalloc::{Config, Mode, Unwinder};
+use tracemalloc::{Config, KeyType, Mode, Unwinder};
 
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
@@ -154,6 +157,76 @@ fn destructors_of_thread_locals_are_recorded() {
     }
 }
 
+extern "C" fn churns_late(_value: *mut c_void) {
+    // The thread-local parts are gone: each step is one of its own.
+    for n in 0..1000_usize {
+        drop(black_box(Box::new([n; 4])));
+    }
+}
+
+#[test]
+fn a_thread_keeps_its_number_to_its_last_block() {
+    let _tracing = Tracing::start(Mode::Exact, Unwinder::FramePointers);
+    // Made after the recorder's own key, so that it is later.
+    let mut key = 0;
+    // SAFETY: the destructor takes anything.
+    let made = unsafe { libc::pthread_key_create(&raw mut key, Some(churns_late)) };
+    assert_eq!(made, 0);
+    for _ in 0..40 {
+        let late = move || {
+            drop(black_box(Box::new([0_u8; 100])));
+            let value = std::ptr::without_provenance::<c_void>(1);
+            // SAFETY: the key was made above.
+            unsafe { libc::pthread_setspecific(key, value) };
+        };
+        thread::spawn(late).join().unwrap();
+    }
+    let named = thread::Builder::new().name("last".to_owned());
+    let kept = named.spawn(|| black_box(vec![0_u8; 4321])).unwrap();
+    let kept = kept.join().unwrap();
+    let snapshot = tracemalloc::take_snapshot().unwrap();
+    let by_thread = format!("{:?}", snapshot.statistics(KeyType::Thread, false));
+    assert!(by_thread.contains("(last)"), "{by_thread}");
+    drop(kept);
+}
+
+#[test]
+fn what_is_forgotten_while_others_allocate_is_forgotten_as_a_whole() {
+    let _tracing = Tracing::start(Mode::Exact, Unwinder::FramePointers);
+    for _ in 0..30 {
+        let stop = AtomicUsize::new(0);
+        let kept = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut blocks: Vec<Box<[u8; 1000]>> = Vec::with_capacity(1000);
+                    while stop.load(Relaxed) == 0 {
+                        blocks.truncate(blocks.len() / 2);
+                        blocks.resize_with(1000, || Box::new([0; 1000]));
+                    }
+                    kept.lock().unwrap().push(blocks);
+                });
+            }
+            thread::sleep(Duration::from_millis(5));
+            for _ in 0..5 {
+                tracemalloc::clear_traces();
+            }
+            thread::sleep(Duration::from_millis(2));
+            stop.store(1, Relaxed);
+        });
+        let snapshot = tracemalloc::take_snapshot().unwrap();
+        let (current, _) = tracemalloc::get_traced_memory();
+        let sum: usize = snapshot.traces().iter().map(|trace| trace.size()).sum();
+        drop(snapshot);
+        let error = current.abs_diff(sum as u64);
+        assert!(
+            error <= 2 * ((64 << 10) + 1000) + 100_000,
+            "{current} {sum}"
+        );
+        drop(kept);
+    }
+}
+
 /// Allocates while the stack is unwound.
 struct AllocatesInDrop;
 
@@ -231,6 +304,64 @@ fn libraries_come_and_go() {
             }
         });
     }
+}
+
+/// A library of one function, `body`, that runs when it is loaded.
+fn library(name: &str, body: &str) -> CString {
+    let stem = env::temp_dir().join(format!("tracemalloc-{name}-{}", std::process::id()));
+    let (source, object) = (stem.with_extension("c"), stem.with_extension("so"));
+    fs::write(&source, body).unwrap();
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&object)
+        .arg(&source);
+    assert!(compiler.status().unwrap().success());
+    fs::remove_file(source).unwrap();
+    CString::new(object.into_os_string().into_encoded_bytes()).unwrap()
+}
+
+static IN_CONSTRUCTOR: AtomicUsize = AtomicUsize::new(0);
+
+/// Called with the loader's lock.
+extern "C" fn looks() {
+    IN_CONSTRUCTOR.store(1, Relaxed);
+    // Time for the other thread to meet the new library.
+    thread::sleep(Duration::from_millis(300));
+    tracemalloc::take_snapshot().unwrap();
+}
+
+#[test]
+fn a_library_may_look_while_it_is_loaded() {
+    let _tracing = Tracing::start(Mode::Exact, Unwinder::Tables);
+    let name = library(
+        "constructor",
+        "#include <stdlib.h>
+         __attribute__((constructor)) static void start(void) {
+             ((void (*)(void)) strtoul(getenv(\"TRACEMALLOC_TEST_HOOK\"), 0, 10))();
+         }",
+    );
+    let hook: extern "C" fn() = looks;
+    // SAFETY: no other thread of this test reads the environment now.
+    unsafe { env::set_var("TRACEMALLOC_TEST_HOOK", (hook as usize).to_string()) };
+    // A test that hangs says nothing.
+    // SAFETY: no requirements.
+    unsafe { libc::alarm(240) };
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // SAFETY: the library from above.
+            let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
+            assert!(!handle.is_null());
+        });
+        while IN_CONSTRUCTOR.load(Relaxed) == 0 {
+            thread::yield_now();
+        }
+        tracemalloc::take_snapshot().unwrap();
+    });
+    // SAFETY: no requirements.
+    unsafe { libc::alarm(0) };
+    // SAFETY: a path without a zero in it.
+    unsafe { libc::unlink(name.as_ptr()) };
 }
 
 static SIGNALS_INSIDE: AtomicUsize = AtomicUsize::new(0);

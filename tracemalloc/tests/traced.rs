@@ -65,3 +65,25 @@ fn samples_stand_for_all() {
     assert_eq!(count_of(40), 0);
     tracemalloc::stop();
 }
+
+#[test]
+fn sizes_that_add_up_to_more_than_there_is_do_no_harm() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    tracemalloc::start(5).unwrap();
+    let (before, _) = tracemalloc::get_traced_memory();
+    for size in [usize::MAX, 1 << 62] {
+        for address in [64, 128, 192] {
+            tracemalloc::track(1, address, size).unwrap();
+        }
+        drop(tracemalloc::take_snapshot().unwrap());
+        for address in [64, 128, 192] {
+            tracemalloc::untrack(1, address);
+        }
+    }
+    let kept = black_box(Box::new([0_u8; 1717]));
+    assert_eq!(count_of(1717), 1);
+    let (after, _) = tracemalloc::get_traced_memory();
+    assert!(after.abs_diff(before) < 10_000, "{before} {after}");
+    drop(kept);
+    tracemalloc::stop();
+}

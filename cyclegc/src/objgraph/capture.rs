@@ -68,10 +68,13 @@ impl<'a> Capture<'a> {
         let Capture {
             options,
             mut builder,
+            numbering,
             memory_starts,
             ..
         } = self;
-        // Code of a user may do anything: no object is looked at any more.
+        // Code of a user may do anything: no object is looked at any more, and the numbers are
+        // known.
+        drop(numbering);
         if let Some(stack_of) = options.stacks {
             for (node, start) in memory_starts.into_iter().enumerate() {
                 builder.stack(node, &stack_of(start));

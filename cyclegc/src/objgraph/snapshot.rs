@@ -104,7 +104,7 @@ impl std::fmt::Debug for SnapshotOptions<'_> {
 ///
 /// Costs a visit to every object and link, about half a microsecond each, and the
 /// memory of the graph once more while it is made. Objects are not touched, but for a
-/// flag in their headers.
+/// flag and a number in their headers.
 ///
 /// # Panics
 ///

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use cyclegc::objgraph::{self, GraphBuilder, NodeInfo, SnapshotOptions};
+use cyclegc::objgraph::{self, GraphBuilder, NodeInfo, ObjectGraph, SnapshotOptions};
 use cyclegc::{AnyGc, Finalize, Gc, Generation, Trace, Tracer, Weak, WeakValueMap, into_dyn};
 
 use super::{Node, chain, node, on_small_stack};
@@ -369,4 +369,25 @@ fn who_is_asked_for_stacks_may_drop_what_is_in_the_graph() {
     let graph = SnapshotOptions::new().stacks(&drops).snapshot();
     assert_eq!(graph.len(), 100);
     assert!(objgraph::snapshot().is_empty());
+}
+
+#[test]
+fn who_is_asked_for_stacks_may_take_a_snapshot() {
+    let first = Gc::new(vec![Gc::new(1)]);
+    let inner = RefCell::new(None);
+    let made = RefCell::new(None);
+    let looks = |_: usize| {
+        if made.borrow().is_none() {
+            *made.borrow_mut() = Some(Gc::new(vec![Gc::new(2), Gc::new(3)]));
+            *inner.borrow_mut() = Some(objgraph::snapshot());
+        }
+        Vec::new()
+    };
+    let outer = SnapshotOptions::new().stacks(&looks).snapshot();
+    let (made, inner) = (made.take().unwrap(), inner.take().unwrap());
+    let id = |graph: &ObjectGraph| graph.find(&first).unwrap().id();
+    assert_eq!(id(&inner), id(&outer));
+    assert_eq!(id(&objgraph::snapshot()), id(&outer));
+    // Numbers of new objects are new.
+    assert!(outer.by_id(inner.find(&made).unwrap().id()).is_none());
 }

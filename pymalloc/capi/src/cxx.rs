@@ -91,10 +91,14 @@ fn new_or_end(size: usize, alignment: usize) -> Option<*mut c_void> {
     block
 }
 
-/// Lets the program's new-handler make room; `None` when there is no handler any more.
+/// Lets the program's new-handler make room; `None` when there is no handler any more, or
+/// none can help, because the alignment is no power of two (libstdc++).
 #[cold]
 #[inline(never)]
 fn new_after_handler(size: usize, alignment: usize) -> Option<*mut c_void> {
+    if !alignment.is_power_of_two() {
+        return None;
+    }
     loop {
         new_handler()?();
         let block = alloc_quietly(size, alignment);

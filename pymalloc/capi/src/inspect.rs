@@ -3,6 +3,8 @@
 use core::ffi::{c_int, c_void};
 use core::fmt::{self, Write};
 
+use crate::request::errno;
+
 /// glibc's `struct mallinfo2`, in its order.
 #[repr(C)]
 #[derive(Debug)]
@@ -112,12 +114,17 @@ struct Stderr;
 
 impl fmt::Write for Stderr {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // SAFETY: the text is valid for its length.
-        let written = unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
-        if usize::try_from(written) == Ok(text.len()) {
-            Ok(())
-        } else {
-            Err(fmt::Error)
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            // SAFETY: the text is valid for its length.
+            let written = unsafe { libc::write(2, rest.as_ptr().cast(), rest.len()) };
+            match usize::try_from(written) {
+                // A signal came first.
+                Err(_) if errno() == libc::EINTR => {}
+                Ok(0) | Err(_) => return Err(fmt::Error),
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            }
         }
+        Ok(())
     }
 }

@@ -19,7 +19,8 @@
 //!    an address that is not is nobody's block.
 //! 2. Nothing here, and nothing below, calls a function of the C library that may allocate,
 //!    but where the thread is a guest (pymalloc's `global.rs`).
-//! 3. A function that may free leaves `errno` as it was.
+//! 3. A function that frees and does nothing else, `operator delete` too, leaves `errno` as it
+//!    was (POSIX.1-2024). Others set it where they fail, and may leave anything where not.
 //!
 //! All of it is one object file in the archive, so that a program gets all or nothing.
 

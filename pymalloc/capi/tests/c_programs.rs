@@ -5,7 +5,7 @@ mod support;
 
 use std::os::unix::process::ExitStatusExt;
 
-use support::{Malloc, Program, module};
+use support::{Malloc, Program, module, shared_library};
 
 const EVERY: [Malloc; 4] = [
     Malloc::System,
@@ -57,6 +57,37 @@ fn threads_pass_blocks_on_and_forks_survive() {
 }
 
 #[test]
+fn forks_pass_threads_that_are_inside_stdio() {
+    for malloc in EVERY {
+        let program = Program::of("fork_stdio.c", malloc);
+        program.succeeds();
+        program.arg("cookie").succeeds();
+    }
+}
+
+/// Where the archive is linked, such handlers run with everything locked: README, Limits.
+#[test]
+fn handlers_for_forks_of_a_linked_library_may_allocate() {
+    let library = module("handlers.c");
+    for malloc in [Malloc::System, Malloc::Preloaded] {
+        Program::linked("fork_handlers.c", malloc, std::slice::from_ref(&library)).succeeds();
+    }
+}
+
+#[test]
+fn detached_threads_leave_nothing_behind() {
+    on_every_malloc("detached.c");
+}
+
+#[test]
+fn a_thread_exits_after_dlclose() {
+    Program::of("unload.c", Malloc::System)
+        .arg(shared_library())
+        .env("GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=16384")
+        .succeeds();
+}
+
+#[test]
 fn operators_new_and_delete_in_every_form() {
     on_every_malloc("operators.cpp");
 }
@@ -99,6 +130,18 @@ fn sound_programs_run_under_the_debug_hooks() {
         let output = program.succeeds();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!said.contains("pymalloc:"), "{file}: {said}");
+    }
+}
+
+/// Its first block is wanted before the C library knows the environment.
+#[test]
+fn the_debug_hooks_are_on_from_the_very_first_block() {
+    for malloc in OURS {
+        let program = Program::of("early_and_late.c", malloc).env("PYMALLOC", "debug");
+        let output = program.arg("overflow").run();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(6), "{malloc:?}: {said}");
+        assert!(said.contains("overflow"), "{malloc:?}: {said}");
     }
 }
 

@@ -163,21 +163,11 @@ pub(crate) fn write_stderr(mut bytes: &[u8]) {
         // SAFETY: the buffer is valid for its length.
         let written = unsafe { libc::write(2, bytes.as_ptr().cast(), bytes.len()) };
         match usize::try_from(written) {
+            Err(_) if errno() == libc::EINTR => {}
             Ok(0) | Err(_) => return,
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
         }
     }
-}
-
-/// The value of an environment variable; `None` if it is not set.
-pub(crate) fn env(name: &core::ffi::CStr) -> Option<&'static [u8]> {
-    // SAFETY: a C string; the answer is a C string or null.
-    let value = unsafe { libc::getenv(name.as_ptr()) };
-    if value.is_null() {
-        return None;
-    }
-    // SAFETY: not null, and the environment outlives the read that follows.
-    Some(unsafe { core::ffi::CStr::from_ptr(value) }.to_bytes())
 }
 
 /// The C library's `errno` of the calling thread.

@@ -12,6 +12,8 @@
 //!
 //! Under loom the memory comes from the process's own heap (`fake`).
 
+#[cfg(not(loom))]
+mod environment;
 #[cfg(loom)]
 mod fake;
 #[cfg(not(loom))]
@@ -19,6 +21,8 @@ mod mmap;
 #[cfg(not(loom))]
 mod protect;
 
+#[cfg(not(loom))]
+pub(crate) use environment::{env, with_passed};
 #[cfg(loom)]
 pub(crate) use fake::*;
 #[cfg(not(loom))]

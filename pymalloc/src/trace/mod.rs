@@ -60,7 +60,8 @@ const SAMPLE_ALIGN: usize = 16 << 10;
 /// What is told of allocations.
 ///
 /// Every method is called from inside the allocator, on the thread that allocates or frees, and
-/// no lock is held. It may allocate: that is not traced. It must not unwind.
+/// no lock is held. It may allocate: that is not traced. It must not unwind. Who finds an entry by
+/// [`each`] or [`find`] sees what the tracer wrote before it gave it.
 pub trait Tracer: Sync {
     /// A block was allocated, or given another size in place. The answer is its entry, kept
     /// until the block is freed; 0 for none.
@@ -69,7 +70,8 @@ pub trait Tracer: Sync {
     /// A block that has an entry is freed.
     fn freed(&self, block: *mut u8, entry: u64);
 
-    /// A block of more than 64 KiB was allocated. It has no entry.
+    /// A block of more than 64 KiB was allocated, or its end was told, but it stays as it was. It
+    /// has no entry.
     fn allocated_large(&self, block: *mut u8, size: usize);
 
     /// A block of more than 64 KiB is freed, whether or not it was told of.
@@ -127,7 +129,8 @@ pub struct OtherTracer;
 /// [`OtherTracer`] where a different tracer has been given before.
 pub fn start(tracer: &'static dyn Tracer, mode: Mode) -> Result<(), OtherTracer> {
     let first = *TRACER.get_or_init(|| tracer);
-    if !core::ptr::addr_eq(first, tracer) {
+    let same_size = size_of_val(first) == size_of_val(tracer);
+    if !core::ptr::addr_eq(first, tracer) || !same_size {
         return Err(OtherTracer);
     }
     // Blocks of the debug hooks lie in pools of other classes than their layouts say.

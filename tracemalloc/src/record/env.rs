@@ -3,6 +3,9 @@
 //! Before `main`, and before the program has threads: so it is exact from the start. The
 //! allocator's own constructor, which registers its handlers for forks, comes before.
 
+use std::fmt;
+use std::io::{self, Write as _};
+
 use super::settings::Config;
 use super::start_with;
 
@@ -28,12 +31,17 @@ fn begin(value: &str) {
     match value.parse::<Config>() {
         Ok(config) => {
             if let Err(error) = start_with(config) {
-                eprintln!("tracemalloc: {NAME}={value}: {error}; not tracing");
+                say(format_args!("{value}: {error}"));
             }
         }
         Err(error) => {
             let value = value.escape_debug();
-            eprintln!("tracemalloc: {NAME}={value} is {error}; not tracing");
+            say(format_args!("{value} is {error}"));
         }
     }
+}
+
+fn say(what: fmt::Arguments<'_>) {
+    // Who cannot hear it goes on without: a panic here would be the end of the program.
+    let _ = writeln!(io::stderr(), "tracemalloc: {NAME}={what}; not tracing");
 }

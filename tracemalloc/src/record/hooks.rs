@@ -7,8 +7,9 @@
 //!     └── elsewhere: live.rs: address ─▶ all there is to know ◀┘
 //!  freed ─▶ the entry, or the address, says how many bytes
 //! ```
-//! All of it runs inside an allocator: nothing here allocates from it, waits for a thread that
-//! may be allocating, prints, or unwinds. (One exception: `unwind.rs`, a thread's cache.)
+//! All of it runs inside an allocator: nothing here allocates from it, prints, or unwinds. (One
+//! exception: `unwind.rs`, a thread's cache.) It waits for one lock, of a part of `live.rs`: who
+//! has that waits for no thread that may be here, though it may allocate, where it looks at all.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
@@ -130,7 +131,7 @@ pub(super) fn freed_in_pool(address: usize, entry: u64) {
 #[inline(always)]
 pub(super) fn allocated(domain: u32, address: usize, size: usize, chance: f64) -> bool {
     let registers = walk::registers();
-    let noted = thread::inside(|thread| {
+    let noted = thread::inside_with_tables(|thread| {
         let stack = find_stack(thread, registers)?;
         let thread_number = thread.number();
         let block = Block {
@@ -159,7 +160,7 @@ pub(super) fn allocated(domain: u32, address: usize, size: usize, chance: f64) -
 #[inline(always)]
 pub(super) fn freed(domain: u32, address: usize) {
     if LIVE.count() > 0 {
-        thread::inside(|thread| {
+        thread::inside_with_tables(|thread| {
             if let Some(block) = LIVE.remove(domain, address) {
                 uncount(thread, block);
             }
@@ -172,7 +173,7 @@ pub(super) fn take_out(domain: u32, address: usize) -> Option<Block> {
     if LIVE.count() == 0 {
         return None;
     }
-    thread::inside(|thread| {
+    thread::inside_with_tables(|thread| {
         let block = LIVE.remove(domain, address)?;
         uncount(thread, block);
         Some(block)
@@ -182,7 +183,7 @@ pub(super) fn take_out(domain: u32, address: usize) -> Option<Block> {
 
 /// Puts back what `take_out` took.
 pub(super) fn put_back(block: Block) {
-    thread::inside(|thread| {
+    thread::inside_with_tables(|thread| {
         count(thread, block.stack, 1, estimate(&block));
         if let Some(old) = LIVE.insert(block) {
             uncount(thread, old);

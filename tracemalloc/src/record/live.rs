@@ -9,8 +9,9 @@
 //! 2. From a block's home slot to where it is, no slot is empty.
 //!
 //! # Access
-//! A thread that is inside the recorder; it holds one lock at a time, and asks for nothing but
-//! the system's memory meanwhile. `fork` takes all of them (`fork.rs`).
+//! A thread that is inside the recorder, and not about to fork. It holds one lock at a time, and
+//! asks for nothing but the system's memory meanwhile; who looks at all blocks may ask the
+//! program's allocator, which comes back to no table. `fork` takes all locks (`fork.rs`).
 
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicUsize;
@@ -109,7 +110,7 @@ impl Live {
     }
 
     /// Calls `f` with every block, part by part. The thread is inside the recorder, so that
-    /// nothing that `f` allocates comes back here.
+    /// nothing that `f` allocates comes back here, nor what a signal handler does.
     pub(super) fn each(&self, mut f: impl FnMut(Block)) {
         for part in &self.parts {
             let part = lock(part);
@@ -125,7 +126,7 @@ impl Live {
         self.count.load(Relaxed)
     }
 
-    /// Forgets all blocks.
+    /// Forgets all blocks. Inside the recorder, for the same reason.
     pub(super) fn clear(&self) {
         for part in &self.parts {
             let mut part = lock(part);

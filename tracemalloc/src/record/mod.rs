@@ -52,7 +52,8 @@ use settings::SETTINGS;
 
 use crate::snapshot::{RawTrace, Snapshot, Traceback, Weight};
 
-/// Admits one thread at a time to what changes or copies the whole.
+/// Admits one thread at a time to what changes or copies the whole. Who has it must not wait for
+/// the loader: a constructor of a library may fork, or look.
 fn control() -> MutexGuard<'static, ()> {
     static CONTROL: Mutex<()> = Mutex::new(());
     CONTROL.lock().unwrap_or_else(PoisonError::into_inner)
@@ -122,6 +123,10 @@ pub fn start(nframe: u16) -> Result<(), StartError> {
 ///
 /// See [`StartError`].
 pub fn start_with(config: Config) -> Result<(), StartError> {
+    if SETTINGS.is_on() {
+        return Ok(());
+    }
+    untraced(|| probe::prepare_tables(config.unwinder));
     let _control = control();
     if SETTINGS.is_on() {
         return Ok(());
@@ -176,14 +181,18 @@ pub fn is_tracing() -> bool {
 
 /// Forgets all blocks recorded so far; what is allocated from now on is recorded as before.
 ///
+/// What other threads allocate while this goes on, milliseconds for a large heap, is forgotten
+/// too. Of a thread that is noting a block at that moment, this block may stay.
+///
 /// (CPython: `tracemalloc.clear_traces`.)
 pub fn clear_traces() {
-    in_control(forget_all);
+    in_control(|| SETTINGS.paused(forget_all));
 }
 
+/// While nothing is recorded: what were noted between two of the steps would be half forgotten.
 fn forget_all() {
     pymalloc::clear();
-    LIVE.clear();
+    thread::apart(|| LIVE.clear());
     counters::clear();
     peak::clear();
 }
@@ -199,8 +208,9 @@ pub fn get_traceback_limit() -> u16 {
 /// Bytes in blocks that are recorded, and the most there have been: what was asked for, not what
 /// it took.
 ///
-/// Costs a look at each thread's counters. With one thread both are exact; with more, the peak may
-/// miss up to 64 KiB of each. In sampling mode both are estimates.
+/// Costs a look at each thread's counters. With one thread both are exact. With more, the peak may
+/// be off by up to 64 KiB for each, and so may the first number for each that is counting at that
+/// moment. In sampling mode both are estimates.
 ///
 /// (CPython: `tracemalloc.get_traced_memory`.)
 #[must_use]
@@ -267,9 +277,9 @@ pub fn get_object_traceback<T: ?Sized>(object: &T) -> Option<Traceback> {
 /// The same by an address: no memory is looked at.
 #[must_use]
 pub fn get_address_traceback(address: usize) -> Option<Traceback> {
-    in_control(|| {
-        let (trace, stack) = find(address)?;
-        let snapshot = Snapshot::from(snapshot::of_block(trace, stack));
+    untraced(|| {
+        let found = in_control(|| find(address).map(|(trace, id)| snapshot::of_block(trace, id)));
+        let snapshot = Snapshot::from(snapshot::with_modules(found?));
         let trace = snapshot.traces().get(0)?;
         Some(trace.traceback())
     })
@@ -309,31 +319,33 @@ fn find(address: usize) -> Option<(RawTrace, stacks::StackId)> {
 ///
 /// [`NotTracing`] where tracing is off.
 pub fn take_snapshot() -> Result<Snapshot, NotTracing> {
-    in_control(|| {
-        if !SETTINGS.is_on() {
-            return Err(NotTracing);
-        }
-        Ok(Snapshot::from(snapshot::now()))
+    untraced(|| {
+        let raw = in_control(|| SETTINGS.is_on().then(snapshot::now));
+        let raw = snapshot::with_modules(raw.ok_or(NotTracing)?);
+        Ok(Snapshot::from(raw))
     })
 }
 
 /// What was live when the most was, by stack: with [`Config::peak`].
 ///
-/// It holds one trace for each stack, which stands for all of its blocks; it knows no addresses
-/// and no threads.
+/// It holds one trace for each stack, which stands for all of its blocks, or two where threads met
+/// a stack for the first time together; it knows no addresses and no threads.
 ///
 /// # Errors
 ///
 /// [`PeakError`] where tracing is off, or was started without [`Config::peak`].
 pub fn take_peak_snapshot() -> Result<Snapshot, PeakError> {
-    in_control(|| {
-        if !SETTINGS.is_on() {
-            return Err(PeakError::NotTracing);
-        }
-        if !SETTINGS.peak() {
-            return Err(PeakError::NotKept);
-        }
-        Ok(Snapshot::from(snapshot::at_peak()))
+    untraced(|| {
+        let raw = in_control(|| {
+            if !SETTINGS.is_on() {
+                return Err(PeakError::NotTracing);
+            }
+            if !SETTINGS.peak() {
+                return Err(PeakError::NotKept);
+            }
+            Ok(snapshot::at_peak())
+        })?;
+        Ok(Snapshot::from(snapshot::with_modules(raw)))
     })
 }
 
@@ -341,7 +353,7 @@ pub fn take_peak_snapshot() -> Result<Snapshot, PeakError> {
 /// that is recorded already gets the new size and stack.
 ///
 /// `domain` says whose addresses these are; 0 is the allocator's own. Every block is recorded, in
-/// sampling mode, too.
+/// sampling mode, too, while there is memory for the recorder's tables.
 ///
 /// (CPython: `PyTraceMalloc_Track`.)
 ///
@@ -353,7 +365,10 @@ pub fn track(domain: u32, address: usize, size: usize) -> Result<(), NotTracing>
     if !SETTINGS.is_on() {
         return Err(NotTracing);
     }
-    hooks::allocated(domain, address, size, 1.0);
+    // Else another thread is forgetting everything: this block, too.
+    if SETTINGS.is_recording() {
+        hooks::allocated(domain, address, size, 1.0);
+    }
     Ok(())
 }
 

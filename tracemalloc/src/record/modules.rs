@@ -13,6 +13,12 @@ use crate::snapshot::Module;
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) module: Module,
+    /// Whether it is never unloaded: the executable, and what the kernel maps.
+    #[cfg_attr(
+        not(feature = "framehop"),
+        allow(dead_code, reason = "for unwind tables")
+    )]
+    pub(super) stays: bool,
     /// `.eh_frame_hdr`.
     #[cfg_attr(
         not(feature = "framehop"),
@@ -83,6 +89,7 @@ fn read(info: &libc::dl_phdr_info, is_executable: bool) -> Option<Loaded> {
             base,
             range: start..end,
         },
+        stays: is_executable || (start..end).contains(&kernels_own()),
         eh_frame_hdr: eh_frame_hdr.map(bytes),
         eh_frame: eh_frame.map(bytes),
     })
@@ -94,6 +101,12 @@ fn bytes(range: Range<usize>) -> &'static [u8] {
     let start = std::ptr::with_exposed_provenance(range.start);
     // SAFETY: the headers say that the loader has mapped them, to be read.
     unsafe { slice::from_raw_parts(start, range.len()) }
+}
+
+/// An address in what the kernel maps into each process; 0 if there is nothing.
+fn kernels_own() -> usize {
+    // SAFETY: a question with a number for an answer.
+    unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) as usize }
 }
 
 fn path(info: &libc::dl_phdr_info, is_executable: bool) -> String {

@@ -16,7 +16,18 @@ pub(super) fn random_seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Whether to walk by tables, which are made ready then.
+/// Makes the tables ready, if they may be needed. Without the lock of those who look: it waits for
+/// the loader.
+pub(super) fn prepare_tables(unwinder: Unwinder) {
+    #[cfg(feature = "framehop")]
+    if unwinder != Unwinder::FramePointers {
+        super::unwind::refresh(&super::modules::loaded());
+    }
+    #[cfg(not(feature = "framehop"))]
+    let _ = unwinder;
+}
+
+/// Whether to walk by tables, which are ready.
 pub(super) fn choose(unwinder: Unwinder) -> Result<bool, StartError> {
     match unwinder {
         Unwinder::FramePointers => Ok(false),
@@ -25,10 +36,9 @@ pub(super) fn choose(unwinder: Unwinder) -> Result<bool, StartError> {
         #[cfg(not(feature = "framehop"))]
         Unwinder::Auto => Ok(false),
         #[cfg(feature = "framehop")]
-        Unwinder::Tables | Unwinder::Auto => {
-            super::unwind::refresh(&super::modules::loaded());
-            Ok(unwinder == Unwinder::Tables || !frame_pointers_serve())
-        }
+        Unwinder::Tables => Ok(true),
+        #[cfg(feature = "framehop")]
+        Unwinder::Auto => Ok(!frame_pointers_serve()),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The names of threads, those that have exited included: who allocated it may be gone.
 //!
-//! Numbers are given in the order of the threads' first blocks, from 1, and never twice. The
-//! first 32,767 have a line here; what comes later has a number and no name.
+//! Numbers are given in the order of the threads' first blocks, from 1, and never twice; a thread
+//! keeps its own to its last block, in the destructors of thread-locals, too. The first 32,767 have
+//! a line here; what comes later has a number and no name.
 
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -59,6 +60,13 @@ pub(super) fn enter() -> u64 {
 pub(super) fn leave(number: u64) {
     if let Some(line) = line(number) {
         line.set_name();
+        line.tid.store(0, Relaxed);
+    }
+}
+
+/// Notes that a thread is gone without a word: that of the parent, in the child of a fork.
+pub(super) fn forget(number: u64) {
+    if let Some(line) = line(number) {
         line.tid.store(0, Relaxed);
     }
 }

@@ -163,6 +163,9 @@ pub(super) static SETTINGS: Settings = Settings {
 const OFF: u8 = 0;
 const EXACT: u8 = 1;
 const SAMPLED: u8 = 2;
+/// The two lowest bits say what is recorded; where tracing pauses, those above say what was.
+const RECORDED: u8 = 3;
+const PAUSED_SHIFT: u32 = 2;
 
 impl Settings {
     /// Puts a configuration in force, with a seed of its own and the unwinder chosen.
@@ -186,15 +189,32 @@ impl Settings {
         self.peak.store(false, Relaxed);
     }
 
-    #[inline(always)]
+    /// Calls `f`; nothing is recorded meanwhile, though tracing is on as before. Not for two
+    /// threads at once.
+    pub(super) fn paused(&self, f: impl FnOnce()) {
+        let mode = self.mode.load(Relaxed);
+        self.mode.store(mode << PAUSED_SHIFT, Relaxed);
+        f();
+        self.mode.store(mode, Relaxed);
+    }
+
+    /// Whether tracing is on.
     pub(super) fn is_on(&self) -> bool {
         self.mode.load(Relaxed) != OFF
     }
 
-    /// The period of samples; `None` if every block is recorded, or none.
+    /// Whether blocks are to be recorded at this moment.
+    #[inline(always)]
+    pub(super) fn is_recording(&self) -> bool {
+        self.mode.load(Relaxed) & RECORDED != OFF
+    }
+
+    /// The period of samples, in a pause, too; `None` if every block is recorded, or none.
     #[inline(always)]
     pub(super) fn sampling(&self) -> Option<u64> {
-        (self.mode.load(Relaxed) == SAMPLED).then(|| self.period.load(Relaxed))
+        let mode = self.mode.load(Relaxed);
+        let is_sampled = (mode | mode >> PAUSED_SHIFT) & RECORDED == SAMPLED;
+        is_sampled.then(|| self.period.load(Relaxed))
     }
 
     /// The period last set, whatever the mode is now.

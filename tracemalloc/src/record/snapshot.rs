@@ -38,7 +38,7 @@ impl Places {
     }
 }
 
-/// Every block that is recorded now.
+/// Every block that is recorded now; the modules are still to be listed.
 pub(super) fn now() -> RawSnapshot {
     // First, so that it does not show the snapshot itself.
     let heap = heap::read();
@@ -65,7 +65,7 @@ pub(super) fn now() -> RawSnapshot {
         }
     });
     // What the list allocates while a part of the table is locked must not look there.
-    thread::inside(|_| {
+    thread::apart(|| {
         LIVE.each(|block| {
             rounding.add_noted(&block);
             traces.push(trace_of(block, &mut places));
@@ -86,7 +86,7 @@ pub(super) fn rounding_bytes() -> u64 {
             rounding.add(entry.size, 1.0);
         }
     });
-    thread::inside(|_| LIVE.each(|block| rounding.add_noted(&block)));
+    thread::apart(|| LIVE.each(|block| rounding.add_noted(&block)));
     rounding.bytes()
 }
 
@@ -168,7 +168,7 @@ fn trace_of(block: Block, places: &mut Places) -> RawTrace {
     }
 }
 
-/// What each stack had at the peak: one trace for all of its blocks.
+/// What each stack had at the peak: one trace for all of its blocks; without modules.
 pub(super) fn at_peak() -> RawSnapshot {
     let mut places = Places::new();
     let mut traces = Vec::new();
@@ -189,19 +189,28 @@ pub(super) fn at_peak() -> RawSnapshot {
     around(traces, places)
 }
 
-/// The trace of one block alone.
+/// The trace of one block alone; without modules.
 pub(super) fn of_block(trace: RawTrace, stack: StackId) -> RawSnapshot {
     let mut places = Places::new();
     let stack = places.place(stack);
     around(vec![RawTrace { stack, ..trace }], places)
 }
 
-fn around(traces: Vec<RawTrace>, places: Places) -> RawSnapshot {
+/// Lists the modules, and takes in the tables of new ones. Without the lock of those who look: it
+/// waits for the loader.
+pub(super) fn with_modules(raw: RawSnapshot) -> RawSnapshot {
     let modules = modules::loaded();
     #[cfg(feature = "framehop")]
     if SETTINGS.by_tables() {
         super::unwind::refresh(&modules);
     }
+    RawSnapshot {
+        modules: modules.into_iter().map(|loaded| loaded.module).collect(),
+        ..raw
+    }
+}
+
+fn around(traces: Vec<RawTrace>, places: Places) -> RawSnapshot {
     let mut threads: Vec<u64> = traces.iter().map(|trace| trace.thread).collect();
     threads.sort_unstable();
     threads.dedup();
@@ -210,7 +219,6 @@ fn around(traces: Vec<RawTrace>, places: Places) -> RawSnapshot {
     RawSnapshot {
         traces,
         stacks: places.stacks,
-        modules: modules.into_iter().map(|loaded| loaded.module).collect(),
         threads: roll::names(threads),
         traceback_limit: SETTINGS.nframe(),
         sampling: SETTINGS.sampling(),

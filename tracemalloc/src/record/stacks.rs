@@ -10,16 +10,20 @@
 //!                            id: the number of the record's first word
 //! ```
 //! Nothing is moved or removed, so that readers need no lock. A level that is half full is closed
-//! by one of twice its size behind it.
+//! by one of twice its size behind it. Without memory for that one it fills to seven eighths, and
+//! then a new stack gets no id.
 //!
 //! # Invariants
 //! 1. A record is complete before its id is in a level, and its frames are never written again.
 //! 2. Ids are not 0, and lie below `2^31`.
-//! 3. Two threads that meet a new stack at the same moment may give it two ids, where a level is
-//!    closed between them: whoever adds up by stack adds up by its frames.
+//! 3. Two threads that meet a new stack at the same moment may give it two ids: whoever adds up by
+//!    stack adds up by its frames.
+//! 4. `used` grows, up to the capacity and no further: the words below are each some record's.
 //!
 //! # Orderings
-//! A slot is filled with Release and read with Acquire: who finds the id finds the record.
+//! A slot is filled with Release and read with Acquire: who finds the id there finds the record.
+//! Who finds it in an entry, or in a block of `live.rs`, has it by what publishes that: a store
+//! with Release as well, or a lock.
 
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -94,19 +98,32 @@ impl Stacks {
     /// Makes room, once, before the first stack; false if there is none to be had. Not for two
     /// threads at once.
     pub(super) fn prepare(&self) -> bool {
+        self.prepare_for(MOST_BYTES, LEAST_BYTES)
+    }
+
+    fn prepare_for(&self, most_bytes: usize, least_bytes: usize) -> bool {
         if !self.words.load(Acquire).is_null() {
             return true;
         }
-        let Some((start, bytes)) = memory::map_up_to(MOST_BYTES, LEAST_BYTES) else {
+        if !self.open(0) {
+            return false;
+        }
+        let Some((start, bytes)) = memory::map_up_to(most_bytes, least_bytes) else {
             return false;
         };
         self.capacity.store(bytes / 8, Relaxed);
+        // ORDERING: Release publishes the capacity and the first level; pairs with `intern`.
         self.words.store(start.as_ptr().cast(), Release);
-        self.open(0)
+        true
     }
 
     /// The number of a stack, given its [`hash`]; `None` if there is no room for a new one.
     pub(super) fn intern(&self, frames: &[usize], hash: u64) -> Option<StackId> {
+        // ORDERING: Acquire; pairs with `prepare`. A thread may learn that tracing is on before
+        // it learns what was made ready for it.
+        if self.words.load(Acquire).is_null() {
+            return None;
+        }
         let newest = self.newest.load(Acquire);
         for level in 0..newest {
             if let Found::Id(id) = self.look_up(level, frames, hash) {
@@ -115,11 +132,14 @@ impl Stacks {
         }
         let id = match self.look_up(newest, frames, hash) {
             Found::Id(id) => return Some(id),
-            Found::Slot(slot, at) => {
+            Found::Slot(slot, at) if !self.is_overfull(newest) => {
                 let id = self.add(frames, hash)?;
                 self.put(newest, slot, at, id)
             }
-            Found::Full => self.add(frames, hash)?,
+            Found::Slot(..) | Found::Full => {
+                let is_open = self.open(newest + 1);
+                return is_open.then(|| self.intern(frames, hash))?;
+            }
         };
         if self.levels[newest].filled.load(Relaxed) > size_of_level(newest) / 2 {
             self.open(newest + 1);
@@ -127,7 +147,14 @@ impl Stacks {
         Some(id)
     }
 
-    /// Puts an id in a slot that was empty, or the next that is.
+    /// Whether there was no memory for a level behind this one, for so long that looking a stack
+    /// up begins to take many steps.
+    fn is_overfull(&self, level: usize) -> bool {
+        self.levels[level].filled.load(Relaxed) >= size_of_level(level) / 8 * 7
+    }
+
+    /// Puts an id in a slot that was empty, or the next that is. One of many threads may find
+    /// none: then its id is in no level, but good.
     fn put(&self, level: usize, slot: &AtomicU32, at: usize, id: StackId) -> StackId {
         if slot.compare_exchange(0, id, AcqRel, Relaxed).is_ok() {
             self.levels[level].filled.fetch_add(1, Relaxed);
@@ -170,14 +197,10 @@ impl Stacks {
 
     fn add(&self, frames: &[usize], hash: u64) -> Option<StackId> {
         let size = HEAD_WORDS + frames.len();
-        let id = self.used.fetch_add(size, Relaxed);
-        if id + size > self.capacity.load(Relaxed).min(1 << 31) {
-            self.used.fetch_sub(size, Relaxed);
-            return None;
-        }
+        let id = self.reserve(size)?;
         memory::add_used(size * 8);
         let words = self.words.load(Relaxed);
-        // SAFETY: the words from `id` on are this record's alone.
+        // SAFETY: the words from `id` on are this record's alone (invariant 4).
         let start = unsafe { words.add(id) };
         let record = Record {
             hash: high_half(hash),
@@ -195,6 +218,15 @@ impl Stacks {
                 .copy_from_nonoverlapping(frames.as_ptr(), frames.len())
         };
         Some(id as StackId)
+    }
+
+    /// Takes so many words; the first one's number.
+    fn reserve(&self, size: usize) -> Option<usize> {
+        let capacity = self.capacity.load(Relaxed).min(1 << 31);
+        let take = |used: usize| used.checked_add(size).filter(|&end| end <= capacity);
+        // ORDERING: Relaxed; the words are nobody's until they are reserved.
+        // INVARIANT: 4.
+        self.used.fetch_update(Relaxed, Relaxed, take).ok()
     }
 
     fn open(&self, level: usize) -> bool {
@@ -257,7 +289,7 @@ impl Stacks {
         }
     }
 
-    /// No id is as large as this.
+    /// No id that was given until now is as large as this.
     pub(super) fn end(&self) -> usize {
         self.used.load(Acquire)
     }
@@ -344,6 +376,67 @@ mod tests {
                 });
             }
         });
+    }
+
+    /// Words that are taken and given back could be another's in between.
+    #[test]
+    fn a_stack_that_has_no_room_takes_none_for_a_moment() {
+        static STACKS: Stacks = Stacks::new();
+        const WORDS: usize = 512;
+        assert!(STACKS.prepare_for(WORDS * 8, WORDS * 8));
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let frames = [1; WORDS];
+                while !done.load(Relaxed) {
+                    assert_eq!(STACKS.intern(&frames, hash(&frames)), None);
+                }
+            });
+            let kept: Vec<_> = (0..60_usize)
+                .filter_map(|n| {
+                    let frames = vec![n; n % 7];
+                    Some((STACKS.intern(&frames, hash(&frames))?, frames))
+                })
+                .collect();
+            assert!(kept.len() > 40);
+            for (id, frames) in kept {
+                assert_eq!(STACKS.frames(id), frames);
+            }
+            let most = (0..1_000_000).map(|_| STACKS.end()).max();
+            done.store(true, Relaxed);
+            assert!(most.is_some_and(|most| most <= WORDS), "{most:?}");
+        });
+    }
+
+    #[test]
+    fn without_memory_for_a_level_a_stack_has_one_number_or_none() {
+        static STACKS: Stacks = Stacks::new();
+        assert!(STACKS.prepare());
+        // SAFETY: the child allocates nothing, and leaves.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let none = libc::rlimit {
+                rlim_cur: 0,
+                rlim_max: 0,
+            };
+            // SAFETY: the limits of this process, which is about to end.
+            let limited = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const none) };
+            let mut ids = [None; 3 * FIRST_LEVEL];
+            let intern = |n| STACKS.intern(&[n, 1, 2], hash(&[n, 1, 2]));
+            for (n, id) in ids.iter_mut().enumerate() {
+                *id = intern(n);
+            }
+            let count = ids.iter().flatten().count();
+            let right = limited == 0
+                && (FIRST_LEVEL / 2..FIRST_LEVEL).contains(&count)
+                && ids.iter().enumerate().all(|(n, id)| intern(n) == *id);
+            // SAFETY: leaves at once.
+            unsafe { libc::_exit(i32::from(!right)) };
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child above.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
     }
 
     #[test]

@@ -12,8 +12,9 @@
 //! `Thread` taken for that step alone.
 //!
 //! # Invariants
-//! 1. Who is `busy` is in [`inside`], at most once: what a signal handler allocates meanwhile is
-//!    not recorded, and what it frees stays in the tables until its address is used again.
+//! 1. Who is `busy` is in [`inside`] or [`apart`], at most once: what a signal handler allocates
+//!    meanwhile is not recorded, and what it frees stays in the tables until its address is used
+//!    again.
 //! 2. A `Thread` that is `taken` is one thread's. They are never unmapped.
 //!
 //! # Access
@@ -76,7 +77,11 @@ struct Local {
     thread: Cell<Option<&'static Thread>>,
     busy: Cell<bool>,
     quiet: Cell<bool>,
+    /// Whether the thread is about to fork, or just did, and has all locks of `live.rs`.
+    forking: Cell<bool>,
     exited: Cell<bool>,
+    /// The thread's number; 0 before its first block.
+    number: Cell<u64>,
     /// Bytes to the next sample of a foreign allocator's, and the settings they were drawn for.
     foreign: Cell<(i64, u64)>,
 }
@@ -87,7 +92,9 @@ thread_local! {
             thread: Cell::new(None),
             busy: Cell::new(false),
             quiet: Cell::new(false),
+            forking: Cell::new(false),
             exited: Cell::new(false),
+            number: Cell::new(0),
             foreign: Cell::new((0, 0)),
         }
     };
@@ -101,6 +108,7 @@ pub(super) fn inside<R>(f: impl FnOnce(&'static Thread) -> R) -> Option<R> {
         if local.busy.replace(true) {
             return None;
         }
+        let _leave = Leave(local);
         let thread = local.thread.get().or_else(|| enlist(local));
         let result = thread.map(f);
         if local.exited.get()
@@ -108,9 +116,44 @@ pub(super) fn inside<R>(f: impl FnOnce(&'static Thread) -> R) -> Option<R> {
         {
             thread.release();
         }
-        local.busy.set(false);
         result
     })
+}
+
+/// The same for the tables of `live.rs`, which a thread that forks leaves alone.
+#[inline]
+pub(super) fn inside_with_tables<R>(f: impl FnOnce(&'static Thread) -> R) -> Option<R> {
+    if LOCAL.with(|local| local.forking.get()) {
+        return None;
+    }
+    inside(f)
+}
+
+/// The same without the thread's part, so that no memory is needed: for who goes through all of
+/// `live.rs`.
+pub(super) fn apart<R>(f: impl FnOnce() -> R) -> Option<R> {
+    LOCAL.with(|local| {
+        if local.busy.replace(true) {
+            return None;
+        }
+        let _leave = Leave(local);
+        Some(f())
+    })
+}
+
+/// Ends what [`inside`] began, even by a panic.
+struct Leave<'a>(&'a Local);
+
+impl Drop for Leave<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.busy.set(false);
+    }
+}
+
+/// Says whether this thread has all locks of `live.rs`, for a fork.
+pub(super) fn set_forking(forking: bool) {
+    LOCAL.with(|local| local.forking.set(forking));
 }
 
 /// Calls `f`; what this thread allocates meanwhile is not recorded.
@@ -168,12 +211,14 @@ pub(super) fn each(mut f: impl FnMut(&'static Thread)) {
 #[cold]
 fn enlist(local: &Local) -> Option<&'static Thread> {
     let thread = take_idle().or_else(new)?;
-    let number = roll::enter();
-    thread.number.store(number, Relaxed);
     // SAFETY: the part was just taken.
     let own = unsafe { thread.own() };
     own.stack = walk::stack_of_this_thread();
-    own.seeded = 0;
+    if local.number.get() == 0 {
+        local.number.set(roll::enter());
+        own.seeded = 0;
+    }
+    thread.number.store(local.number.get(), Relaxed);
     local.thread.set(Some(thread));
     if !local.exited.get()
         && let Some(key) = exit_key()
@@ -214,6 +259,25 @@ fn new() -> Option<&'static Thread> {
     }
 }
 
+/// Frees the parts of all threads but this one, whose numbers `forget` is told: after a fork, in
+/// the child, which has not got these threads.
+///
+/// # Safety
+/// This thread is the only one.
+pub(super) unsafe fn take_over(forget: impl Fn(u64)) {
+    let mine = LOCAL.with(|local| local.thread.get());
+    each(|thread| {
+        let is_mine = mine.is_some_and(|mine| std::ptr::eq(mine, thread));
+        if is_mine || !thread.taken.load(Relaxed) {
+            return;
+        }
+        forget(thread.number());
+        // SAFETY: its thread is gone, and this one is alone.
+        unsafe { thread.own() }.forget();
+        thread.release();
+    });
+}
+
 fn exit_key() -> Option<libc::pthread_key_t> {
     static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
     *KEY.get_or_init(|| {
@@ -239,6 +303,11 @@ impl Thread {
         self.share.pass_on();
         // ORDERING: Release leaves everything to the next; pairs with `take_idle`.
         self.taken.store(false, Release);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.load(Relaxed)
     }
 
     /// A number that no other thread has, or had.
@@ -272,6 +341,13 @@ impl Own {
     /// Keeps the number of the stack with this hash.
     pub(super) fn cache(&mut self, hash: u64, id: StackId) {
         self.cached[hash as usize % CACHED_STACKS] = (hash, id);
+    }
+
+    /// Forgets what may have been in the middle of a change when its thread vanished.
+    fn forget(&mut self) {
+        self.cached = [(0, 0); CACHED_STACKS];
+        #[cfg(feature = "framehop")]
+        super::unwind::drop_cache(std::mem::replace(&mut self.rules, null_mut()));
     }
 
     /// Room for a stack.

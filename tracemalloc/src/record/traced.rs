@@ -36,7 +36,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Traced<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's contract is the same.
         let block = unsafe { self.0.alloc(layout) };
-        if SETTINGS.is_on() {
+        if SETTINGS.is_recording() {
             note(block, layout.size());
         }
         block
@@ -46,7 +46,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Traced<A> {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's contract is the same.
         let block = unsafe { self.0.alloc_zeroed(layout) };
-        if SETTINGS.is_on() {
+        if SETTINGS.is_recording() {
             note(block, layout.size());
         }
         block
@@ -55,7 +55,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Traced<A> {
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // Its address may be another block's before the call returns.
-        if SETTINGS.is_on() {
+        if SETTINGS.is_recording() {
             hooks::freed(0, block.addr());
         }
         // SAFETY: the caller's contract is the same.
@@ -64,7 +64,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Traced<A> {
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        if !SETTINGS.is_on() {
+        if !SETTINGS.is_recording() {
             // SAFETY: the caller's contract is the same.
             return unsafe { self.0.realloc(block, layout, new_size) };
         }

@@ -5,27 +5,26 @@
 //! through it, until [`refresh`] runs again: when tracing starts, and with each snapshot.
 //!
 //! Libraries whose tables are listed are kept loaded (`RTLD_NOLOAD` counts one more user): their
-//! tables are read where they lie.
+//! tables are read where they lie. One that is being closed, and cannot be kept, is left out.
 //!
 //! Each thread has a cache of rules, which `framehop` allocates from the program's allocator: 50
 //! KB, once for as many threads as there are at a time.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_void};
 use std::ops::Range;
 use std::ptr::null_mut;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Mutex, PoisonError};
 
 use framehop::{
     CacheNative, ExplicitModuleSectionInfo, FrameAddress, Module, MustNotAllocateDuringUnwind,
     UnwindRegsNative, Unwinder as _, UnwinderNative,
 };
 
-use super::memory;
-use super::modules::Loaded;
+use super::modules::{self, Loaded};
 use super::walk::{Registers, read};
+use super::{control, memory};
 
 type Tables = UnwinderNative<&'static [u8], MustNotAllocateDuringUnwind>;
 
@@ -48,33 +47,50 @@ pub(super) fn new_cache() -> *mut Cache {
     Box::into_raw(Box::new(Cache::new_in()))
 }
 
+/// Gives a cache back, which is null or from [`new_cache`], and nobody's any more. What it holds
+/// is not looked at.
+pub(super) fn drop_cache(cache: *mut Cache) {
+    if !cache.is_null() {
+        memory::sub_used(CACHE_BYTES);
+        // SAFETY: a box, by the rule above.
+        drop(unsafe { Box::from_raw(cache) });
+    }
+}
+
 /// About as much as `framehop` allocates for one.
 const CACHE_BYTES: usize = 50 << 10;
 
 static TABLES: AtomicPtr<Tables> = AtomicPtr::new(null_mut());
 
-/// Ranges of the modules in the tables.
+/// Ranges of the modules in the tables. Locked with [`control`] alone, because of forks.
 static KNOWN: Mutex<Vec<Range<usize>>> = Mutex::new(Vec::new());
 
-/// Takes in the tables of modules that are new. Outside the hook.
+/// Takes in the tables of modules that are new. Outside the hook, and without [`control`]: this
+/// waits for the loader's lock, whose owner may run a constructor that waits for `control`.
 pub(super) fn refresh(modules: &[Loaded]) {
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if modules
-        .iter()
-        .all(|loaded| known.contains(&loaded.module.range))
-    {
+    let new = of_unknown(modules);
+    let kept: Vec<usize> = new
+        .into_iter()
+        .filter(|loaded| keep_loaded(loaded))
+        .map(|loaded| loaded.module.base)
+        .collect();
+    if kept.is_empty() {
         return;
     }
+    // Since it was listed, a library may have been closed, and another loaded in its place.
+    let now = modules::loaded();
+    let _control = control();
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let old = TABLES.load(Acquire);
     // SAFETY: null, or a box that is never dropped.
     let mut tables = unsafe { old.as_ref() }.cloned().unwrap_or_default();
-    for loaded in modules {
-        if known.contains(&loaded.module.range) {
+    for loaded in now {
+        let range = &loaded.module.range;
+        if known.contains(range) || !kept.contains(&loaded.module.base) {
             continue;
         }
-        keep_loaded(&loaded.module.path);
-        known.push(loaded.module.range.clone());
-        if let Some(module) = module(loaded) {
+        known.push(range.clone());
+        if let Some(module) = module(&loaded) {
             tables.add_module(module);
         }
     }
@@ -82,14 +98,52 @@ pub(super) fn refresh(modules: &[Loaded]) {
     TABLES.store(Box::into_raw(Box::new(tables)), Release);
 }
 
-/// Counts one more user of a library, for good; of the executable it does nothing.
-fn keep_loaded(path: &str) {
-    if let Ok(path) = CString::new(path)
-        && !path.is_empty()
-    {
-        // SAFETY: with this flag nothing is loaded, and no code is run.
-        unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+/// Those modules whose tables have not been taken in.
+fn of_unknown(modules: &[Loaded]) -> Vec<&Loaded> {
+    let _control = control();
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_new = |loaded: &&Loaded| !known.contains(&loaded.module.range);
+    modules.iter().filter(is_new).collect()
+}
+
+/// Counts one more user of a module, for good; whether that was possible.
+fn keep_loaded(loaded: &Loaded) -> bool {
+    if loaded.stays {
+        return true;
     }
+    let Ok(path) = CString::new(loaded.module.path.as_str()) else {
+        return false;
+    };
+    // SAFETY: with this flag nothing is loaded, and no code is run.
+    let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+    if handle.is_null() {
+        return false;
+    }
+    let is_kept = base_of(handle) == Some(loaded.module.base);
+    if !is_kept {
+        // It was closed, and loaded again elsewhere.
+        // SAFETY: the handle from above, used no more.
+        unsafe { libc::dlclose(handle) };
+    }
+    is_kept
+}
+
+/// Where the loader says that a library lies.
+fn base_of(handle: *mut c_void) -> Option<usize> {
+    /// The first field of the loader's `struct link_map`.
+    #[repr(C)]
+    struct LinkMap {
+        base: usize,
+    }
+    let mut map: *const LinkMap = std::ptr::null();
+    let place: *mut *const LinkMap = &raw mut map;
+    // SAFETY: an open library's handle, and a place for the pointer that this asks for.
+    let found = unsafe { libc::dlinfo(handle, libc::RTLD_DI_LINKMAP, place.cast()) };
+    if found != 0 {
+        return None;
+    }
+    // SAFETY: null, or the loader's description of the library, which is open.
+    unsafe { map.as_ref() }.map(|map| map.base)
 }
 
 fn module(loaded: &Loaded) -> Option<Module<&'static [u8]>> {
@@ -156,4 +210,108 @@ fn unwind_registers(registers: Registers) -> UnwindRegsNative {
     return UnwindRegsNative::new(registers.ip as u64, sp, fp);
     #[cfg(target_arch = "aarch64")]
     return UnwindRegsNative::new(registers.link as u64, sp, fp);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
+    use std::process::Command;
+    use std::sync::atomic::AtomicI32;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::thread;
+    use std::time::Duration;
+    use std::{env, fs};
+
+    use super::*;
+
+    /// A library that says when it is being closed, and waits until it may end.
+    fn slow_library() -> CString {
+        let stem = env::temp_dir().join(format!("tracemalloc-slow-{}", std::process::id()));
+        let (source, object) = (stem.with_extension("c"), stem.with_extension("so"));
+        let code = "#include <unistd.h>
+            volatile int ends = 0, may_end = 0;
+            __attribute__((destructor)) static void end(void) {
+                for (ends = 1; !may_end; ) usleep(1000);
+            }";
+        fs::write(&source, code).unwrap();
+        let mut compiler = Command::new("cc");
+        compiler
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(&object)
+            .arg(&source);
+        assert!(compiler.status().unwrap().success());
+        fs::remove_file(source).unwrap();
+        CString::new(object.into_os_string().into_encoded_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_library_that_is_being_closed_is_not_taken_in() {
+        let path = slow_library();
+        let name = path.to_str().unwrap();
+        let is_listed = || {
+            modules::loaded()
+                .iter()
+                .any(|loaded| loaded.module.path == name)
+        };
+        let open = || {
+            // SAFETY: the library from above, which does no harm.
+            let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
+            assert!(!handle.is_null());
+            handle
+        };
+        let handle = open();
+        let flag = |handle, name: &CStr| -> &'static AtomicI32 {
+            // SAFETY: the library's handle, and a name.
+            let place = unsafe { libc::dlsym(handle, name.as_ptr()) };
+            // SAFETY: a number of the library's, looked at while it is open.
+            unsafe { place.cast::<AtomicI32>().as_ref() }.unwrap()
+        };
+        let (ends, may_end) = (flag(handle, c"ends"), flag(handle, c"may_end"));
+        let handle = handle.expose_provenance();
+        let step = AtomicI32::new(0);
+        let wait_for = |next: i32| {
+            while step.load(Relaxed) < next {
+                thread::yield_now();
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // It has begun, for which a thread needs the loader's lock.
+                step.store(1, Relaxed);
+                while ends.load(Relaxed) == 0 {
+                    thread::yield_now();
+                }
+                step.store(2, Relaxed);
+                wait_for(3);
+                // Time to take the tables in, for who does not wait.
+                thread::sleep(Duration::from_millis(300));
+                may_end.store(1, Relaxed);
+            });
+            scope.spawn(|| {
+                wait_for(1);
+                // SAFETY: the handle from above.
+                unsafe { libc::dlclose(std::ptr::with_exposed_provenance_mut(handle)) };
+            });
+            wait_for(2);
+            let listed = modules::loaded();
+            step.store(3, Relaxed);
+            refresh(&listed);
+        });
+        assert!(!is_listed());
+        let loaded = modules::loaded();
+        let known = KNOWN.lock().unwrap();
+        for range in &*known {
+            assert!(loaded.iter().any(|loaded| loaded.module.range == *range));
+        }
+        drop(known);
+        // One that stays is taken in, and stays for good.
+        let handle = open();
+        flag(handle, c"may_end").store(1, Relaxed);
+        refresh(&modules::loaded());
+        // SAFETY: the handle from above.
+        unsafe { libc::dlclose(handle) };
+        assert!(is_listed());
+        // SAFETY: a path without a zero in it.
+        unsafe { libc::unlink(path.as_ptr()) };
+    }
 }

@@ -90,8 +90,10 @@ pub(super) fn read(in_use: &Range<usize>, address: usize) -> Option<usize> {
         return None;
     }
     let place: *const usize = std::ptr::with_exposed_provenance(address);
-    // SAFETY: it lies between the thread's stack pointer and the start of its stack: mapped, and
-    // written by nobody else. Volatile, because no object of Rust's is known there.
+    // SAFETY: it lies between the thread's stack pointer and the end of its stack: mapped, while
+    // the thread lives. Volatile, because no object of Rust's is known there: frames are this
+    // thread's own; a register that is no frame pointer may lead to what others write, such as
+    // the thread-locals behind them, and then to a number that says nothing.
     Some(unsafe { place.read_volatile() })
 }
 

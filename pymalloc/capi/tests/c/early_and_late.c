@@ -60,7 +60,7 @@ static void *keys_first(void *nothing) {
     return malloc(1000);
 }
 
-int main(void) {
+int main(int count, char **arguments) {
     check_whose();
     check_block(from_constructor, 100, 16);
     CHECK(all_are(from_constructor, 0, 100));
@@ -87,5 +87,10 @@ int main(void) {
     }
     int status;
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    if (count > 1 && strcmp(arguments[1], "overflow") == 0) {
+        volatile char *volatile block = malloc(64);
+        block[64] = 1;
+        free((void *)block);
+    }
     done();
 }

@@ -1,6 +1,9 @@
 #include "check.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 
 static void usable_size_is_usable(void) {
     CHECK(malloc_usable_size(NULL) == 0);
@@ -78,11 +81,55 @@ static void stats_go_to_standard_error(const char *word) {
     CHECK(strstr(text, word) != NULL);
 }
 
+/* Ends well if the rest of what a pipe holds has this word. */
+static void look_in_pipe(int end, const char *word) {
+    static char text[1 << 20];
+    size_t length = 0;
+    ssize_t more;
+    usleep(100000); /* the writer waits meanwhile, and is interrupted */
+    while ((more = read(end, text + length, sizeof text - 1 - length)) > 0)
+        length += (size_t)more;
+    _exit(memmem(text, length, word, strlen(word)) == NULL);
+}
+
+static void ignore(int signal) { (void)signal; }
+
+/* Runs with standard error in a full pipe, and signals that interrupt who waits for room. */
+static void stats_come_whole_through_a_full_pipe(const char *last_line) {
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    CHECK(fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0);
+    while (write(ends[1], "\n", 1) == 1)
+        ;
+    CHECK(fcntl(ends[1], F_SETFL, 0) == 0);
+    const pid_t reader = fork();
+    CHECK(reader >= 0);
+    if (reader == 0) {
+        close(ends[1]);
+        look_in_pipe(ends[0], last_line);
+    }
+    const int stderr_kept = dup(2);
+    const struct sigaction interrupts = {.sa_handler = ignore};
+    const struct itimerval often = {.it_interval = {.tv_usec = 5000}, .it_value = {.tv_usec = 5000}};
+    const struct itimerval never = {0};
+    CHECK(sigaction(SIGALRM, &interrupts, NULL) == 0);
+    CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    dup2(ends[1], 2);
+    malloc_stats();
+    dup2(stderr_kept, 2);
+    CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
+    close(ends[1]);
+    int status;
+    CHECK(waitpid(reader, &status, 0) == reader && status == 0);
+}
+
 int main(void) {
     check_whose();
     usable_size_is_usable();
     mallinfo2_counts();
     trim_says_whether_memory_went_back();
     stats_go_to_standard_error(ours() ? "# arenas allocated current" : "Arena 0");
+    if (ours())
+        stats_come_whole_through_a_full_pipe("# bytes resident, estimated");
     done();
 }

@@ -113,6 +113,22 @@ static void the_handler_is_asked() {
     std::set_new_handler(nullptr);
 }
 
+// No handler can help there: it is not asked, or it would be for ever.
+static void no_power_of_two_is_bad_alloc() {
+    static int calls;
+    volatile size_t odd = 24;
+    std::set_new_handler([] {
+        if (++calls == 100)
+            std::set_new_handler(nullptr);
+    });
+    CHECK(throws_bad_alloc([&] { return operator new(100, std::align_val_t{odd}); }));
+    CHECK(throws_bad_alloc([&] { return operator new[](100, std::align_val_t{odd}); }));
+    CHECK(operator new(100, std::align_val_t{odd}, std::nothrow) == nullptr);
+    CHECK(operator new[](100, std::align_val_t{odd}, std::nothrow) == nullptr);
+    CHECK(calls == 0);
+    std::set_new_handler(nullptr);
+}
+
 static void containers() {
     std::vector<std::unique_ptr<Wide>> wides;
     std::map<std::string, std::vector<int>> map;
@@ -133,6 +149,7 @@ int main() {
     every_form();
     no_memory_is_bad_alloc();
     the_handler_is_asked();
+    no_power_of_two_is_bad_alloc();
     containers();
     done();
 }

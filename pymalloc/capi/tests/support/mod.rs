@@ -123,6 +123,11 @@ pub(crate) struct Program {
 impl Program {
     /// Compiles and links a file.
     pub(crate) fn of(file: &str, malloc: Malloc) -> Self {
+        Self::linked(file, malloc, &[])
+    }
+
+    /// The same, with libraries of its own.
+    pub(crate) fn linked(file: &str, malloc: Malloc, libraries: &[PathBuf]) -> Self {
         // Tests run side by side: each has a file of its own.
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Relaxed);
@@ -131,7 +136,8 @@ impl Program {
         compiler
             .args(["-rdynamic", "-o"])
             .arg(&path)
-            .arg(source(file));
+            .arg(source(file))
+            .args(libraries);
         match malloc {
             Malloc::System | Malloc::Preloaded => {}
             Malloc::DebugArchive => drop(compiler.arg(built().debug.join("libpymalloc.a"))),

@@ -1,0 +1,58 @@
+//! A program's own handlers for forks allocate, wherever they run.
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tracemalloc::Traced;
+
+#[global_allocator]
+static GLOBAL: Traced<System> = Traced(System);
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// Blocks that come and go.
+extern "C" fn allocates() {
+    drop(black_box(Box::new([7_u8; 5000])));
+    black_box(tracemalloc::track(3, 4096, 64).is_ok());
+    tracemalloc::untrack(3, 4096);
+    CALLS.fetch_add(1, Relaxed);
+}
+
+#[test]
+fn handlers_that_were_registered_before_the_start_may_allocate() {
+    // Before the recorder's: in the parent and the child they run first, before a fork last.
+    // SAFETY: the handlers can be called at any time.
+    let made = unsafe { libc::pthread_atfork(Some(allocates), Some(allocates), Some(allocates)) };
+    assert_eq!(made, 0);
+    tracemalloc::start(5).unwrap();
+    let kept = black_box(Box::new([1_u8; 4000]));
+    let before = tracemalloc::get_traced_memory().0;
+    // A test that hangs says nothing.
+    // SAFETY: no requirements.
+    unsafe { libc::alarm(240) };
+    // SAFETY: the child allocates, which the handlers for forks allow, and leaves.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    let records = || {
+        let block = black_box(Box::new([2_u8; 3000]));
+        let known = tracemalloc::get_address_traceback((&raw const *block).addr()).is_some();
+        let old = tracemalloc::get_address_traceback((&raw const *kept).addr()).is_some();
+        known && old && CALLS.load(Relaxed) == 2
+    };
+    if child == 0 {
+        // SAFETY: leaves at once.
+        unsafe { libc::_exit(i32::from(!records())) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child above.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+    assert!(records());
+    // SAFETY: no requirements.
+    unsafe { libc::alarm(0) };
+    let after = tracemalloc::get_traced_memory().0;
+    assert!(after.abs_diff(before) < 1000, "{before} {after}");
+    tracemalloc::stop();
+}
