@@ -374,6 +374,8 @@ fn who_is_asked_for_stacks_may_drop_what_is_in_the_graph() {
 #[test]
 fn who_is_asked_for_stacks_may_take_a_snapshot() {
     let first = Gc::new(vec![Gc::new(1)]);
+    // So that it has a number that no later snapshot would give it.
+    let _ = objgraph::snapshot();
     let inner = RefCell::new(None);
     let made = RefCell::new(None);
     let looks = |_: usize| {
