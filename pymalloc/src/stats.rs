@@ -55,6 +55,8 @@ pub struct Stats {
     pub bytes_in_fronts: usize,
     /// Bytes of the free pools of arenas that have memory ("unused pools").
     pub bytes_unused_pools: usize,
+    /// An estimate of the resident part of these: pools that were used before.
+    pub bytes_unused_pools_resident: usize,
     /// Bytes of the allocator's own records, outside the arenas.
     pub bytes_headers: usize,
     /// Bytes at the ends of pools that are too few for a block ("bytes lost to
@@ -114,6 +116,7 @@ impl Stats {
             bytes_free: 0,
             bytes_in_fronts: 0,
             bytes_unused_pools: 0,
+            bytes_unused_pools_resident: 0,
             bytes_headers: 0,
             bytes_quantization: 0,
             large_blocks: 0,
@@ -154,7 +157,8 @@ impl Stats {
         self.arenas_reclaimed = lists.counters.reclaimed;
         self.arenas_highwater = lists.counters.highwater;
         self.arenas_current = lists.counters.current;
-        self.bytes_resident += lists.dirty_bytes();
+        self.bytes_unused_pools_resident = lists.dirty_bytes();
+        self.bytes_resident += self.bytes_unused_pools_resident;
         let mut region = lists.newest_region();
         while let Some(current) = region {
             self.bytes_mapped += current.size();

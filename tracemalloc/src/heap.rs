@@ -1,47 +1,44 @@
 //! How the allocator's memory is divided, as `pymalloc` says it.
 
-use crate::snapshot::{ArenaUse, ClassUse, HeapMap, PoolUse};
+use pymalloc::Stats;
 
-/// The map now; `None` if `pymalloc` serves nothing here. `traced_bytes` is what the recorder's
-/// blocks asked for, `tracer_bytes` what its tables take.
-pub(crate) fn map(tracer_bytes: usize) -> Option<HeapMap> {
-    let stats = pymalloc::stats();
-    if stats.bytes_in_use + stats.bytes_large == 0 {
+use crate::snapshot::{ArenaUse, ClassUse, HeapMap, PoolUse};
+use crate::waterfall::Held;
+
+/// What the allocator and the recorder have; `None` if `pymalloc` serves nothing here.
+pub(crate) fn held(stats: &Stats) -> Option<Held> {
+    let in_use = stats.bytes_in_use + stats.bytes_large;
+    if in_use == 0 {
         return None;
     }
+    let resident = stats.bytes_resident;
+    // The rest of what is resident of pools in use: blocks that are free, but were in use before.
+    let elsewhere =
+        in_use + stats.bytes_unused_pools_resident + stats.bytes_large_cached + stats.bytes_headers;
+    Some(Held {
+        in_use: in_use as u64,
+        in_use_large: stats.bytes_large as u64,
+        free_blocks: resident.saturating_sub(elsewhere) as u64,
+        free_pools: stats.bytes_unused_pools_resident as u64,
+        freed_large: stats.bytes_large_cached as u64,
+        metadata: stats.bytes_headers as u64,
+        tracer: crate::get_tracemalloc_memory() as u64,
+    })
+}
+
+/// Its size classes and arenas now; nothing of its parts.
+pub(crate) fn map(stats: &Stats) -> HeapMap {
     let classes = stats.classes.iter().map(|class| ClassUse {
         block_bytes: class.size as u64,
         pool_count: class.pools as u64,
         used_blocks: class.blocks_in_use as u64,
         free_blocks: class.blocks_free as u64,
     });
-    let known = [
-        ("blocks in use, small and medium", stats.bytes_in_use),
-        ("large blocks in use", stats.bytes_large),
-        ("free blocks in pools and at hand", stats.bytes_free),
-        ("free pools", stats.bytes_unused_pools),
-        ("ends of pools", stats.bytes_quantization),
-        (
-            "freed large blocks kept for reuse",
-            stats.bytes_large_cached,
-        ),
-        ("the allocator's records", stats.bytes_headers),
-        ("the recorder's tables", tracer_bytes),
-    ];
-    let mut parts: Vec<(String, u64)> = known
-        .iter()
-        .map(|&(name, bytes)| (name.to_owned(), bytes as u64))
-        .collect();
-    // Pools that were never touched are not resident, so this may come out below what it is.
-    let sum: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
-    if let Some(rest) = crate::timeline::rss_bytes().and_then(|rss| rss.checked_sub(sum)) {
-        parts.push(("all else: code, stacks, the C library".to_owned(), rest));
-    }
-    Some(HeapMap {
+    HeapMap {
         classes: classes.collect(),
         arenas: arenas(),
-        parts,
-    })
+        parts: Vec::new(),
+    }
 }
 
 fn arenas() -> Vec<ArenaUse> {

@@ -30,25 +30,36 @@
 //!                                         export/  pprof, flame graph, DHAT, speedscope, HTML
 //! ```
 //!
+//! Beside that way lie what needs no recording: [`memory_info`], what the system says of the
+//! process; [`waterfall()`], where its resident memory went; [`Timeline`]; and [`measure()`], what one
+//! thread allocates in a piece of code, for tests.
+//!
 //! Recording never looks up a name, and a snapshot never looks at the program's memory: between
 //! them is [`RawSnapshot`], plain numbers that a file can hold. What CPython calls a thing is said
 //! at each; where it differs, that is said as well.
 
+mod dumper;
 #[cfg(feature = "export")]
 mod export;
 mod file;
 #[cfg(feature = "pymalloc")]
 mod heap;
+mod measure;
+mod memory_info;
 #[cfg(feature = "cyclegc")]
 mod objects;
 mod record;
 pub mod snapshot;
 pub mod symbols;
 mod timeline;
+mod waterfall;
 
+pub use dumper::Dumper;
 #[cfg(feature = "export")]
 pub use export::{Format, UnknownFormat};
 pub use file::LoadError;
+pub use measure::{Counted, NotCounted, Region, Usage, measure};
+pub use memory_info::{MemoryInfo, memory_info, memory_info_of};
 #[cfg(feature = "cyclegc")]
 pub use objects::object_stacks;
 pub use record::{
@@ -63,3 +74,4 @@ pub use snapshot::{
     Traces, Trend, trends,
 };
 pub use timeline::Timeline;
+pub use waterfall::{Waterfall, waterfall};

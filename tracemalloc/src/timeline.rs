@@ -1,10 +1,10 @@
 //! Memory over time: what `mprof run` records beside a Python program.
 
-use std::fs;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::memory_info;
 use crate::snapshot::{Snapshot, TimelinePoint};
 
 /// The most points kept: then every second one is dropped, and half as many are taken from there.
@@ -111,7 +111,7 @@ fn point(when: Duration) -> TimelinePoint {
         when_ns: u64::try_from(when.as_nanos()).unwrap_or(u64::MAX),
         traced_bytes: crate::get_traced_memory().0,
         heap_bytes: heap_bytes(),
-        rss_bytes: rss_bytes().unwrap_or(0),
+        rss_bytes: memory_info::resident().map_or(0, |resident| resident.rss_bytes),
     }
 }
 
@@ -124,15 +124,6 @@ fn heap_bytes() -> u64 {
 #[cfg(not(feature = "pymalloc"))]
 fn heap_bytes() -> u64 {
     0
-}
-
-/// Resident bytes of this process; `None` without `/proc`.
-pub(crate) fn rss_bytes() -> Option<u64> {
-    let statm = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    // SAFETY: a question with a number for an answer.
-    let page_size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    Some(pages * u64::try_from(page_size).ok()?)
 }
 
 impl Snapshot {
@@ -175,6 +166,6 @@ mod tests {
 
     #[test]
     fn a_process_is_resident() {
-        assert!(rss_bytes().is_some_and(|bytes| bytes > 1 << 20));
+        assert!(point(Duration::ZERO).rss_bytes > 1 << 20);
     }
 }

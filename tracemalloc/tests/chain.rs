@@ -257,10 +257,14 @@ fn every_format_is_written_beside_the_snapshot() {
     }
     files.stdout(&["report", "a.tmal", "-o", "page.html"]);
     files.stdout(&["export", "a.tmal", "-o", "b.svg"]);
-    assert_eq!(
-        std::fs::read(files.path("a.svg")).unwrap(),
-        std::fs::read(files.path("b.svg")).unwrap()
-    );
+    files.stdout(&["flame", "a.tmal", "-o", "c.svg"]);
+    files.stdout(&["pprof", "a.tmal", "-o", "c.pb.gz"]);
+    let read = |name| std::fs::read(files.path(name)).unwrap();
+    assert_eq!(read("a.svg"), read("b.svg"));
+    assert_eq!(read("a.svg"), read("c.svg"));
+    assert_eq!(read("a.pb.gz"), read("c.pb.gz"));
+    let few = files.stdout(&["flame", "a.tmal", "-o", "-", "--function", "*parse*"]);
+    assert!(few.contains("<svg") && few.len() < read("a.svg").len());
     let folded = files.stdout(&["export", "a.tmal", "-f", "folded", "-o", "-"]);
     assert!(
         folded
@@ -362,6 +366,8 @@ fn info_says_what_a_snapshot_is_of() {
     let printed = files.stdout(&["info", "a.tmal"]);
     assert!(printed.contains("every block: "), "{printed}");
     assert!(printed.contains("seconds ago"), "{printed}");
+    let waterfall = "  rounding                68.4 KiB   5.9 %";
+    assert!(printed.contains(waterfall), "{printed}");
     let executable = std::env::current_exe().unwrap();
     assert!(printed.contains(executable.to_str().unwrap()), "{printed}");
 }

@@ -1,16 +1,17 @@
-//! A process that is killed while it dumps leaves a file that loads whole, or an error
-//! that says that it was cut; never a snapshot with something missing.
+//! A process that is killed while it dumps leaves the file that was there before, or the new one,
+//! whole. What was cut, beside it or in a file that is written in place, loads up to the cut.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tracemalloc::snapshot::{RawTrace, Weight};
 use tracemalloc::{LoadError, RawSnapshot, Snapshot};
 
-/// Tells the child where to dump.
+/// Tells the child where to write.
 const PATH: &str = "TRACEMALLOC_TEST_DUMP_HERE";
-const BLOCKS: usize = 200_000;
+const BLOCKS: usize = 50_000;
 
 fn snapshot() -> Snapshot {
     let trace = |number: usize| RawTrace {
@@ -29,7 +30,7 @@ fn snapshot() -> Snapshot {
     })
 }
 
-/// Not a test of its own: the child's part of the one below.
+/// Not a test of its own: a child's part.
 #[test]
 fn dump_until_killed() {
     let Some(path) = std::env::var_os(PATH) else {
@@ -41,13 +42,36 @@ fn dump_until_killed() {
     }
 }
 
+/// Not a test of its own: a child's part.
 #[test]
-fn a_dump_that_is_killed_is_whole_or_an_error() {
-    let path = std::env::temp_dir().join(format!("tracemalloc-killed-{}", std::process::id()));
-    let (mut whole, mut cut) = (0, 0);
-    for round in 0..60_u64 {
+fn write_until_killed() {
+    let Some(path) = std::env::var_os(PATH) else {
+        return;
+    };
+    let snapshot = snapshot();
+    loop {
+        let file = File::create(&path).expect("the parent's folder");
+        let file = std::io::BufWriter::new(file);
+        snapshot.write_to(file).expect("there is room");
+    }
+}
+
+/// A folder of the test's own, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("tracemalloc-killed-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder).expect("nobody has this name");
+        Self(folder)
+    }
+
+    /// Starts a child, and kills it a little later than the round before.
+    fn kill(&self, part: &str, round: u64) {
+        let path = self.0.join("a.tmal");
         let mut child = Command::new(std::env::current_exe().expect("a test knows its path"))
-            .args(["--exact", "dump_until_killed"])
+            .args(["--exact", part])
             .env(PATH, &path)
             .stdout(Stdio::null())
             .spawn()
@@ -55,36 +79,78 @@ fn a_dump_that_is_killed_is_whole_or_an_error() {
         while !path.exists() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(Duration::from_micros(700 * round));
+        std::thread::sleep(Duration::from_micros(300 * round));
         child.kill().expect("it is ours");
         child.wait().expect("it is ours");
-        match load(&path) {
-            Some(blocks) => {
-                assert_eq!(blocks, BLOCKS);
-                whole += 1;
-            }
-            None => cut += 1,
-        }
-        std::fs::remove_file(&path).expect("the child made it");
     }
-    assert!(cut > 0, "never in the middle: {whole} whole");
+
+    /// What the child left: the file, and others beside it.
+    fn take(&self) -> (PathBuf, Vec<PathBuf>) {
+        let entries = fs::read_dir(&self.0).expect("it is ours");
+        let files = entries.map(|entry| entry.expect("it is ours").path());
+        let (mut named, parts): (Vec<PathBuf>, _) =
+            files.partition(|path| path.ends_with("a.tmal"));
+        (named.pop().expect("there is one"), parts)
+    }
+
+    fn clear(&self) {
+        for entry in fs::read_dir(&self.0).expect("it is ours") {
+            fs::remove_file(entry.expect("it is ours").path()).expect("the child made it");
+        }
+    }
 }
 
-/// The blocks of a whole file; none of one that was cut, which says so.
-fn load(path: &Path) -> Option<usize> {
-    let error = match Snapshot::load(path) {
-        Ok(snapshot) => return Some(snapshot.traces().len()),
-        Err(error) => error,
-    };
-    match &error {
-        LoadError::Truncated { .. } => {
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_dump_that_is_killed_leaves_a_whole_file() {
+    let folder = Folder::new("dump");
+    let mut cut = 0;
+    for round in 0..50 {
+        folder.kill("dump_until_killed", round);
+        let (named, parts) = folder.take();
+        let loaded = Snapshot::load(&named).expect("it is whole");
+        assert_eq!(loaded.traces().len(), BLOCKS);
+        // Of one dump after the other, at most one was on its way.
+        assert!(parts.len() <= 1, "{parts:?}");
+        cut += parts.iter().filter(|part| is_cut(part)).count();
+        folder.clear();
+    }
+    assert!(cut > 0, "never in the middle");
+}
+
+#[test]
+fn a_file_written_in_place_loads_up_to_the_cut() {
+    let folder = Folder::new("write");
+    let mut cut = 0;
+    for round in 0..50 {
+        folder.kill("write_until_killed", round);
+        let (named, _) = folder.take();
+        cut += usize::from(is_cut(&named));
+        folder.clear();
+    }
+    assert!(cut > 0, "never in the middle");
+}
+
+/// Whether a file was cut. It says so, and what comes before the cut is there.
+fn is_cut(path: &Path) -> bool {
+    match Snapshot::load(path) {
+        Ok(snapshot) => {
+            assert_eq!(snapshot.traces().len(), BLOCKS);
+            return false;
+        }
+        Err(LoadError::Truncated { .. }) => {
             if let Ok((snapshot, damage)) = Snapshot::recover(path) {
                 assert!(damage.is_some() && snapshot.traces().len() <= BLOCKS);
             }
         }
         // Killed before the first bytes were written.
-        LoadError::Foreign => assert!(std::fs::metadata(path).expect("there").len() < 8),
-        _ => panic!("{error}"),
+        Err(LoadError::Foreign) => assert!(fs::metadata(path).expect("there").len() < 8),
+        Err(error) => panic!("{error}"),
     }
-    None
+    true
 }

@@ -20,6 +20,7 @@
 mod bytes;
 mod chunk;
 mod read;
+mod replace;
 mod write;
 
 use std::fmt;
@@ -106,17 +107,36 @@ impl From<io::Error> for LoadError {
 impl Snapshot {
     /// Writes the snapshot into a file, names included if they were resolved.
     ///
-    /// About ten bytes a block in exact mode.
+    /// About ten bytes a block in exact mode. It is written beside `path`, with an ending as
+    /// `.4711-0.part`, and takes its place when it is whole: a program that is killed meanwhile
+    /// leaves the file that was there before, and a part that [`recover`](Self::recover) reads up
+    /// to where it was cut. What is no file, such as a pipe or `/dev/stdout`, is written to as it
+    /// is.
     ///
     /// # Errors
     ///
-    /// What the system says of the file.
+    /// What the system says of the file, or of a new one in its folder.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tracemalloc::{RawSnapshot, Snapshot};
+    ///
+    /// let path = std::env::temp_dir().join(format!("dump-{}.tmal", std::process::id()));
+    /// let snapshot = Snapshot::from(RawSnapshot::default());
+    /// snapshot.dump(&path)?;
+    /// assert_eq!(Snapshot::load(&path)?.traces().len(), snapshot.traces().len());
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// (CPython: `Snapshot.dump`, which writes a pickle.)
     pub fn dump(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        let mut file = BufWriter::with_capacity(1 << 16, File::create(path)?);
-        self.write_to(&mut file)?;
-        file.flush()
+        replace::replace(path.as_ref(), |file| {
+            let mut file = BufWriter::with_capacity(1 << 16, file);
+            self.write_to(&mut file)?;
+            file.flush()
+        })
     }
 
     /// Writes what [`dump`](Self::dump) writes, to anything.

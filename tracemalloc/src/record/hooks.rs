@@ -48,9 +48,17 @@ pub(super) struct Entry {
 }
 
 /// The entry of a sample.
+#[cfg_attr(
+    not(feature = "pymalloc"),
+    allow(dead_code, reason = "for blocks in pools")
+)]
 pub(super) const SAMPLE: u64 = 1;
 
 impl Entry {
+    #[cfg_attr(
+        not(feature = "pymalloc"),
+        allow(dead_code, reason = "for blocks in pools")
+    )]
     pub(super) fn pack(self) -> u64 {
         let thread = if self.thread > LAST_NAMED {
             0
@@ -81,6 +89,10 @@ fn now_ns() -> u64 {
 }
 
 /// Notes a block in a pool that is not a sample; its entry.
+#[cfg_attr(
+    not(feature = "pymalloc"),
+    allow(dead_code, reason = "for blocks in pools")
+)]
 #[inline(always)]
 pub(super) fn allocated_in_pool(size: usize) -> u64 {
     let registers = walk::registers();
@@ -101,6 +113,10 @@ pub(super) fn allocated_in_pool(size: usize) -> u64 {
 }
 
 /// Notes the end of a block in a pool.
+#[cfg_attr(
+    not(feature = "pymalloc"),
+    allow(dead_code, reason = "for blocks in pools")
+)]
 #[inline(always)]
 pub(super) fn freed_in_pool(address: usize, entry: u64) {
     match Entry::unpack(entry) {

@@ -238,6 +238,12 @@ pub fn get_tracemalloc_memory() -> usize {
     memory::used_bytes() + pymalloc::memory_bytes()
 }
 
+/// Bytes that the recorded blocks have beyond what was asked for.
+#[cfg(feature = "pymalloc")]
+pub(crate) fn rounding_bytes() -> u64 {
+    in_control(snapshot::rounding_bytes)
+}
+
 /// How long ago tracing first began; `None` if it never did.
 pub(crate) fn elapsed() -> Option<std::time::Duration> {
     BEGAN.get().map(Instant::elapsed)

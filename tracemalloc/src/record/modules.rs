@@ -20,8 +20,16 @@ pub(super) struct Loaded {
     )]
     pub(super) stays: bool,
     /// `.eh_frame_hdr`.
+    #[cfg_attr(
+        not(feature = "framehop"),
+        allow(dead_code, reason = "for unwind tables")
+    )]
     pub(super) eh_frame_hdr: Option<&'static [u8]>,
     /// `.eh_frame`, and what follows it in its segment.
+    #[cfg_attr(
+        not(feature = "framehop"),
+        allow(dead_code, reason = "for unwind tables")
+    )]
     pub(super) eh_frame: Option<&'static [u8]>,
 }
 

@@ -231,6 +231,10 @@ impl Settings {
         self.seed.load(Relaxed)
     }
 
+    #[cfg_attr(
+        not(feature = "framehop"),
+        allow(dead_code, reason = "for unwind tables")
+    )]
     #[inline(always)]
     pub(super) fn by_tables(&self) -> bool {
         self.by_tables.load(Relaxed)

@@ -7,7 +7,7 @@ use super::live::Block;
 use super::settings::SETTINGS;
 use super::stacks::StackId;
 use super::{counters, modules, peak, pymalloc, roll, thread};
-use crate::snapshot::{RawSnapshot, RawTrace, Weight};
+use crate::snapshot::{RawSnapshot, RawTrace, Weight, rounded_up};
 
 /// Stacks by number, given places in a list as they are met.
 struct Places {
@@ -41,9 +41,10 @@ impl Places {
 /// Every block that is recorded now; the modules are still to be listed.
 pub(super) fn now() -> RawSnapshot {
     // First, so that it does not show the snapshot itself.
-    let heap = heap();
+    let heap = heap::read();
     let mut places = Places::new();
     let mut traces = Vec::with_capacity(LIVE.count() + 1024);
+    let mut rounding = Rounding::default();
     pymalloc::each(|block, entry| {
         if let Some(Entry {
             stack,
@@ -51,6 +52,7 @@ pub(super) fn now() -> RawSnapshot {
             thread,
         }) = Entry::unpack(entry)
         {
+            rounding.add(size, 1.0);
             traces.push(RawTrace {
                 domain: 0,
                 address: block.addr(),
@@ -64,22 +66,89 @@ pub(super) fn now() -> RawSnapshot {
     });
     // What the list allocates while a part of the table is locked must not look there.
     thread::apart(|| {
-        LIVE.each(|block| traces.push(trace_of(block, &mut places)));
+        LIVE.each(|block| {
+            rounding.add_noted(&block);
+            traces.push(trace_of(block, &mut places));
+        });
     });
     RawSnapshot {
-        heap,
+        heap: heap.map(|heap| heap::with_parts(heap, rounding.bytes())),
         ..around(traces, places)
     }
 }
 
+/// What the blocks that are recorded now have beyond what was asked for.
 #[cfg(feature = "pymalloc")]
-fn heap() -> Option<crate::snapshot::HeapMap> {
-    crate::heap::map(super::get_tracemalloc_memory())
+pub(super) fn rounding_bytes() -> u64 {
+    let mut rounding = Rounding::default();
+    pymalloc::each(|_, entry| {
+        if let Some(entry) = Entry::unpack(entry) {
+            rounding.add(entry.size, 1.0);
+        }
+    });
+    thread::apart(|| LIVE.each(|block| rounding.add_noted(&block)));
+    rounding.bytes()
 }
 
+/// A sum of bytes beyond what was asked for.
+#[derive(Default)]
+struct Rounding(f64);
+
+impl Rounding {
+    /// Adds that of so many blocks of a size.
+    #[inline]
+    fn add(&mut self, size: usize, blocks: f64) {
+        self.0 += (rounded_up(size) - size as u64) as f64 * blocks;
+    }
+
+    /// Adds that of a block in the table, if it is the allocator's.
+    fn add_noted(&mut self, block: &Block) {
+        if block.domain == 0 {
+            self.add(block.size, 1.0 / block.chance);
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0 as u64
+    }
+}
+
+/// How the allocator's memory is divided, read first and divided last.
+#[cfg(feature = "pymalloc")]
+mod heap {
+    use crate::memory_info;
+    use crate::snapshot::HeapMap;
+    use crate::waterfall::{self, Held, Resident};
+
+    pub(super) type Heap = (HeapMap, Held, Option<Resident>);
+
+    pub(super) fn read() -> Option<Heap> {
+        let stats = pymalloc::stats();
+        let held = crate::heap::held(&stats)?;
+        Some((crate::heap::map(&stats), held, memory_info::resident().ok()))
+    }
+
+    pub(super) fn with_parts((map, held, resident): Heap, rounding: u64) -> HeapMap {
+        let parts = resident.map(|resident| waterfall::divide(resident, &held, rounding));
+        HeapMap {
+            parts: parts.unwrap_or_default(),
+            ..map
+        }
+    }
+}
+
+/// Of other allocators nothing is known.
 #[cfg(not(feature = "pymalloc"))]
-fn heap() -> Option<crate::snapshot::HeapMap> {
-    None
+mod heap {
+    use crate::snapshot::HeapMap;
+
+    pub(super) const fn read() -> Option<HeapMap> {
+        None
+    }
+
+    pub(super) fn with_parts(map: HeapMap, _rounding: u64) -> HeapMap {
+        map
+    }
 }
 
 fn trace_of(block: Block, places: &mut Places) -> RawTrace {

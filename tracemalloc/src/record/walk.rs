@@ -16,6 +16,10 @@ use std::ops::Range;
 /// The registers that a walk starts from, all of one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Registers {
+    #[cfg_attr(
+        not(feature = "framehop"),
+        allow(dead_code, reason = "for unwind tables")
+    )]
     pub(super) ip: usize,
     pub(super) sp: usize,
     pub(super) fp: usize,
@@ -74,6 +78,10 @@ pub(super) fn in_use(stack: &Range<usize>, registers: &Registers) -> Option<Rang
 }
 
 /// The word at an address of the stack.
+#[cfg_attr(
+    not(feature = "framehop"),
+    allow(dead_code, reason = "for unwind tables")
+)]
 #[inline(always)]
 pub(super) fn read(in_use: &Range<usize>, address: usize) -> Option<usize> {
     const LAST: usize = size_of::<usize>() - 1;

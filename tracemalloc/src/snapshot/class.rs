@@ -42,6 +42,13 @@ fn pymalloc_class(size: u64) -> Option<u64> {
     }
 }
 
+/// The bytes that a block of `pymalloc`'s takes: of its class, or whole pages.
+pub(crate) fn rounded_up(size: usize) -> u64 {
+    const PAGE: u64 = 4096;
+    let size = size as u64;
+    pymalloc_class(size).unwrap_or_else(|| size.div_ceil(PAGE).saturating_mul(PAGE))
+}
+
 /// What a class is called in a table.
 pub(crate) fn class_name(class: Option<u64>) -> String {
     match class {

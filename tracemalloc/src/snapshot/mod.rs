@@ -26,7 +26,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-pub(crate) use class::Classes;
+pub(crate) use class::{Classes, rounded_up};
 pub use filter::{DomainFilter, Filter, FunctionFilter, TraceFilter};
 pub use frame::{Frame, Traceback, UNKNOWN};
 pub use key::{KeyType, UnknownKeyType};
@@ -91,6 +91,12 @@ impl Snapshot {
     #[must_use]
     pub fn time(&self) -> SystemTime {
         self.shared.raw.time
+    }
+
+    /// The process it is of; 0 if unknown.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.shared.raw.pid
     }
 
     /// Bytes in blocks, and the most there have been, when it was taken.

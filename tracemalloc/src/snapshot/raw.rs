@@ -60,7 +60,8 @@ pub struct RawTrace {
     pub stack: u32,
     /// Which thread allocated it; a number of the recorder's, never used twice.
     pub thread: u64,
-    /// When, in nanoseconds since tracing began; 0 if the recorder does not note it.
+    /// When, in nanoseconds since tracing began; 0 if the recorder does not note it, as
+    /// [`Trace::when_ns`](crate::Trace::when_ns) says of this crate's.
     pub when_ns: u64,
 }
 
@@ -138,7 +139,8 @@ pub struct HeapMap {
     pub classes: Vec<ClassUse>,
     /// Arenas by address; empty if the allocator does not say.
     pub arenas: Vec<ArenaUse>,
-    /// What the resident memory is spent on, in the order to show it: a name and bytes.
+    /// What the resident memory is spent on, in the order to show it: a name and bytes
+    /// ([`Waterfall`](crate::Waterfall)).
     pub parts: Vec<(String, u64)>,
 }
 

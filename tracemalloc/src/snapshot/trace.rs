@@ -95,6 +95,11 @@ impl Trace<'_> {
     }
 
     /// When it was allocated, in nanoseconds since tracing began; 0 if that was not noted.
+    ///
+    /// It is noted of samples, of blocks larger than 64 KiB, of those that
+    /// [`track`](crate::track) was told of, and in [`Traced`](crate::Traced) of all. It is not of
+    /// the other blocks of `PyMalloc` in exact mode: what is kept of each is one word, which its
+    /// stack, size and thread fill.
     #[must_use]
     pub const fn when_ns(&self) -> u64 {
         self.raw.when_ns

@@ -116,7 +116,8 @@ fn is_runtime_function(function: &str) -> bool {
     FUNCTIONS.contains(&bare) || (path.contains("::") && CRATES.iter().any(|c| in_crate(c)))
 }
 
-/// The path that a function's name begins with: of `<&mut a::B as c::D>::e` that of `a::B`.
+/// The path that a function's name begins with: of `<&mut a::B as c::D>::e` that of `a::B`; of
+/// `<u8 as c::D>::e`, whose type is of no crate, that of `c::D`.
 fn path_of(function: &str) -> &str {
     let mut path = function;
     loop {
@@ -125,10 +126,14 @@ fn path_of(function: &str) -> &str {
             .iter()
             .find_map(|word| shorter.strip_prefix(word))
             .unwrap_or(shorter);
-        if shorter.len() == path.len() {
-            return path;
+        if shorter.len() < path.len() {
+            path = shorter;
+            continue;
         }
-        path = shorter;
+        match path.split_once(" as ") {
+            Some((of_no_crate, of_trait)) if !of_no_crate.contains("::") => path = of_trait,
+            _ => return path,
+        }
     }
 }
 
@@ -240,6 +245,13 @@ mod tests {
                 "app",
             ),
             ("<unknown>".to_owned(), "read", "<unknown>"),
+            (
+                "<unknown>".to_owned(),
+                "<u8 as alloc::vec::spec_from_elem::SpecFromElem>::from_elem",
+                "alloc",
+            ),
+            ("src/a.rs".to_owned(), "<[u8] as app::Parse>::parse", "app"),
+            ("src/a.rs".to_owned(), "<(app::A, u8) as core::F>::f", "app"),
         ];
         for (file, function, name) in expect {
             assert_eq!(crate_of(&frame(&file, function)), name);

@@ -42,6 +42,19 @@ pub(crate) enum Command {
         #[command(flatten)]
         view: View,
     },
+    /// Shows a snapshot again each time that a running program has replaced it (`Dumper`)
+    Live {
+        /// The file that the program dumps to; it need not be there yet
+        file: PathBuf,
+        /// How many seconds to wait between looks at the file
+        #[arg(long, default_value_t = 1.0)]
+        interval: f64,
+        /// End after so many snapshots, and not when interrupted
+        #[arg(long)]
+        count: Option<usize>,
+        #[command(flatten)]
+        view: View,
+    },
     /// Shows what a snapshot is of, and how complete
     Info {
         /// A snapshot
@@ -49,31 +62,27 @@ pub(crate) enum Command {
     },
     /// Writes a snapshot in a format that another tool opens
     Export {
-        /// A snapshot
-        file: PathBuf,
         /// pprof, flamegraph, folded, dhat, speedscope, csv, json or html [default: by OUTPUT's name]
         #[arg(short, long)]
         format: Option<Format>,
-        /// The file to write, or - for standard output [default: FILE with another ending]
-        #[arg(short, long)]
-        output: Option<PathBuf>,
         #[command(flatten)]
-        select: Select,
+        export: Exported,
+    },
+    /// Writes a flame graph of the memory in use, which any browser shows
+    Flame {
         #[command(flatten)]
-        symbols: Symbols,
+        export: Exported,
+    },
+    /// Writes a profile for `go tool pprof` and whatever else reads its format
+    Pprof {
+        #[command(flatten)]
+        export: Exported,
     },
     /// Writes a page to explore a snapshot with, in one file
     #[command(visible_alias = "html")]
     Report {
-        /// A snapshot
-        file: PathBuf,
-        /// The file to write, or - for standard output [default: FILE with the ending .html]
-        #[arg(short, long)]
-        output: Option<PathBuf>,
         #[command(flatten)]
-        select: Select,
-        #[command(flatten)]
-        symbols: Symbols,
+        export: Exported,
     },
     /// Writes a snapshot with its names, to be looked at where the program's files are not
     Symbolize {
@@ -99,6 +108,20 @@ pub(crate) struct View {
     /// Count a block for every frame of its traceback, and not for the most recent one alone
     #[arg(short, long)]
     pub(crate) cumulative: bool,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    #[command(flatten)]
+    pub(crate) symbols: Symbols,
+}
+
+/// What is exported, and where to.
+#[derive(ArgGroup)]
+pub(crate) struct Exported {
+    /// A snapshot
+    pub(crate) file: PathBuf,
+    /// The file to write, or - for standard output [default: FILE with another ending]
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) select: Select,
     #[command(flatten)]

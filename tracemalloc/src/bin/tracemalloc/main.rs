@@ -2,6 +2,7 @@
 
 mod args;
 mod input;
+mod live;
 mod output;
 mod tables;
 
@@ -9,8 +10,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracemalloc::Format;
 
-use args::{Args, Command};
+use args::{Args, Command, Exported};
 
 /// What a command failed with, said to whoever typed it.
 type Failure = Box<dyn std::error::Error>;
@@ -45,29 +47,17 @@ fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
             }
             tables::leaks(&snapshots, all, &view, out)
         }
+        Command::Live {
+            file,
+            interval,
+            count,
+            view,
+        } => live::watch(&file, interval, count, &view, out),
         Command::Info { file } => tables::info(&input::load_only(&file)?, out),
-        Command::Export {
-            file,
-            format,
-            output,
-            select,
-            symbols,
-        } => {
-            let target = output::Target::new(&file, format, output)?;
-            let snapshot = select.apply(&input::load(&file, &symbols)?);
-            target.write(&snapshot, out)
-        }
-        Command::Report {
-            file,
-            output,
-            select,
-            symbols,
-        } => {
-            let html = Some(tracemalloc::Format::Html);
-            let target = output::Target::new(&file, html, output)?;
-            let snapshot = select.apply(&input::load(&file, &symbols)?);
-            target.write(&snapshot, out)
-        }
+        Command::Export { format, export } => write(export, format, out),
+        Command::Flame { export } => write(export, Some(Format::Flamegraph), out),
+        Command::Pprof { export } => write(export, Some(Format::Pprof), out),
+        Command::Report { export } => write(export, Some(Format::Html), out),
         Command::Symbolize {
             file,
             output,
@@ -81,6 +71,12 @@ fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+fn write(export: Exported, format: Option<Format>, out: &mut dyn Write) -> Result<(), Failure> {
+    let target = output::Target::new(&export.file, format, export.output)?;
+    let snapshot = input::load(&export.file, &export.symbols)?;
+    target.write(&export.select.apply(&snapshot), out)
 }
 
 fn is_broken_pipe(failure: &Failure) -> bool {

@@ -120,6 +120,12 @@ pub(crate) fn info(snapshot: &Snapshot, out: &mut dyn Write) -> Result<(), Failu
         snapshot.traceback_limit()
     )?;
     writeln!(out, "timeline         {} points", snapshot.timeline().len())?;
+    if let Some(waterfall) = snapshot.waterfall() {
+        writeln!(out, "resident memory")?;
+        for line in waterfall.to_string().lines() {
+            writeln!(out, "  {line}")?;
+        }
+    }
     writeln!(out, "modules")?;
     for module in snapshot.modules() {
         let id: String = module.build_id.iter().map(|b| format!("{b:02x}")).collect();
@@ -160,7 +166,8 @@ fn sampling_note(snapshot: &Snapshot) -> String {
     }
 }
 
-fn ago(time: SystemTime) -> String {
+/// How long ago something was.
+pub(crate) fn ago(time: SystemTime) -> String {
     let Ok(ago) = SystemTime::now().duration_since(time) else {
         return "in the future, by this machine's clock".to_owned();
     };

@@ -162,10 +162,23 @@ function bars(figure, items) {
   show(figure).append(rows);
 }
 
+/** The same, each bar beginning where the one above ends. */
+function waterfall(figure, parts) {
+  const all = parts.reduce((sum, [, size]) => sum + size, 0) || 1, rows = element("div", { class: "rows" });
+  let above = 0;
+  for (const [name, size] of parts) {
+    rows.append(element("span", {}, name),
+      element("div", { class: "meter" }, element("i", { style: `margin-left:${above / all * 100}%;width:${size / all * 100}%` })),
+      element("span", { class: "number" }, `${bytes(size)} (${percent(size / all)})`));
+    above += size;
+  }
+  show(figure).append(rows);
+}
+
 function startCharts() {
   drawTimeline();
   drawBirths();
-  if (data.parts.length) bars("parts", data.parts.map(([name, size]) => ({ name, size })));
+  if (data.parts.length) waterfall("parts", data.parts);
   drawClasses();
   drawArenas();
   if (data.threads.length > 1) {
