@@ -407,6 +407,36 @@ impl<'a> EdgeTracer<'a> {
         self.strong_shared(any.object(), any.identity());
     }
 
+    /// Reports a handle that does not keep its shared object alive, as
+    /// [`visit_weak`](Self::visit_weak) does.
+    ///
+    /// ```
+    /// use cyclegc::{EdgeTracer, Trace, Tracer, sync::{self, Gc, Weak}};
+    ///
+    /// struct Slot(Weak<str>);
+    ///
+    /// // SAFETY: what is owned is asked once.
+    /// unsafe impl Trace for Slot {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         tracer.value(&self.0);
+    ///     }
+    ///     fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+    ///         tracer.visit_weak_shared(&self.0);
+    ///     }
+    /// }
+    ///
+    /// let text: Gc<str> = "x".into();
+    /// let slot = Gc::new(Slot(Gc::downgrade(&text)));
+    /// let graph = sync::objgraph::SnapshotOptions::new().root(&slot).snapshot();
+    /// assert!(graph.node(0).links().next().unwrap().is_weak());
+    /// ```
+    pub fn visit_weak_shared<T: ?Sized>(&mut self, weak: &sync::Weak<T>) {
+        if let (Sink::Shared(sink), Some(target)) = (&mut self.sink, weak.target()) {
+            let name = &self.path;
+            sink(Sighting::Weak { name, target });
+        }
+    }
+
     /// Says that the object holds something that cannot be looked at now, such
     /// as what a borrowed cell holds: handles there seem to come from outside.
     ///

@@ -5,6 +5,9 @@
 //! static or an `Rc`, and by how many handles; what an object alone retains; and in which
 //! field each handle is. A program pays nothing for it before it asks.
 //!
+//! For objects that threads share there is [`sync::objgraph`](crate::sync::objgraph); the
+//! functions here that take a handle take one of these, too.
+//!
 //! [objgraph]: https://pypi.org/project/objgraph/
 //! [Pympler]: https://pypi.org/project/Pympler/
 //!
@@ -75,7 +78,7 @@
 //! Most functions take a [`snapshot`] and forget it. To ask several things, keep one: an
 //! [`ObjectGraph`] is plain data that holds no handle, can be sent to another thread, and
 //! has a method for each of these functions. [`SnapshotOptions`] adds where objects were
-//! made, if something such as a tracing allocator knows.
+//! made, if something such as a tracing allocator knows: `tracemalloc::object_stacks` does.
 //!
 //! A handle is *outside* if no object of the graph reports it. That includes handles
 //! behind an `Rc`, in a `#[trace(skip)]` field, and in a cell that is borrowed at the time;
@@ -175,11 +178,14 @@ pub use cycles::{CycleGroup, CycleReport, CycleStep, cycles};
 pub use dominators::Dominators;
 pub use drawing::{DrawOptions, Drawing, show_backrefs, show_chain, show_refs};
 pub use explorer::Explorer;
+pub(crate) use graph::NodeFlags;
 pub use graph::{ObjectGraph, ObjectId};
 pub use growth::{
     Growth, GrowthRow, GrowthTracker, NewObjects, NewRow, growth, new_objects, show_growth,
 };
 pub use handle::Handle;
+pub(crate) use hash::FastHash;
+pub(crate) use ids::AddressMap;
 pub use ids::forget_ids;
 pub use names::short_type_name;
 pub use node::{Link, Node};

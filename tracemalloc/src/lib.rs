@@ -46,6 +46,8 @@ mod file;
 mod heap;
 mod measure;
 mod memory_info;
+#[cfg(feature = "cyclegc")]
+mod objects;
 mod record;
 pub mod snapshot;
 pub mod symbols;
@@ -58,6 +60,8 @@ pub use export::{Format, UnknownFormat};
 pub use file::LoadError;
 pub use measure::{Counted, NotCounted, Region, Usage, measure};
 pub use memory_info::{MemoryInfo, memory_info, memory_info_of};
+#[cfg(feature = "cyclegc")]
+pub use objects::object_stacks;
 pub use record::{
     BadConfig, Config, Mode, NotTracing, PeakError, StartError, Traced, Unwinder, clear_traces,
     get_address_traceback, get_object_traceback, get_traceback_limit, get_traced_memory,

@@ -41,6 +41,7 @@ pub struct GraphBuilder {
     names: NameTable,
     stacks: StackTable,
     origins: HashMap<usize, Vec<String>>,
+    is_shared: bool,
 }
 
 impl GraphBuilder {
@@ -52,6 +53,14 @@ impl GraphBuilder {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// As `new`, of objects that threads share.
+    pub(crate) fn shared() -> Self {
+        GraphBuilder {
+            is_shared: true,
+            ..Self::default()
+        }
     }
 
     /// Adds an object; returns its place in [`ObjectGraph::nodes`].
@@ -187,11 +196,11 @@ impl GraphBuilder {
         self.origins.entry(node).or_default().push(place);
     }
 
-    pub(super) fn stack(&mut self, node: usize, stack: &[Frame]) {
+    pub(crate) fn stack(&mut self, node: usize, stack: &[Frame]) {
         self.nodes[node].stack = self.stacks.intern(stack);
     }
 
-    pub(super) fn entry(&mut self, node: usize) -> &mut NodeEntry {
+    pub(crate) fn entry(&mut self, node: usize) -> &mut NodeEntry {
         &mut self.nodes[node]
     }
 
@@ -231,6 +240,7 @@ impl GraphBuilder {
             stacks: self.stacks.finish(),
             origins: self.origins,
             referrers: OnceLock::new(),
+            is_shared: self.is_shared,
         }
     }
 

@@ -27,6 +27,7 @@ use crate::any::AnyGc;
 pub struct Chain {
     /// From the first object to the last.
     pub steps: Vec<Step>,
+    pub(super) is_shared: bool,
 }
 
 /// An object of a [`Chain`].
@@ -51,8 +52,15 @@ pub(super) enum Toward {
 }
 
 impl Chain {
+    fn empty(graph: &ObjectGraph) -> Self {
+        Chain {
+            steps: Vec::new(),
+            is_shared: graph.is_shared,
+        }
+    }
+
     fn new(last: Node<'_>) -> Self {
-        let mut chain = Chain::default();
+        let mut chain = Self::empty(last.graph);
         chain.push(last, None);
         chain
     }
@@ -67,7 +75,8 @@ impl Chain {
         });
     }
 
-    /// Handles to the objects, or to those that are still alive, in the chain's order.
+    /// Handles to the objects, or to those that are still alive, in the chain's order;
+    /// none if they are not this thread's.
     ///
     /// Costs a visit to every object.
     ///
@@ -80,6 +89,9 @@ impl Chain {
     /// ```
     #[must_use]
     pub fn objects(&self) -> Vec<AnyGc> {
+        if self.is_shared {
+            return Vec::new();
+        }
         let ids: Vec<ObjectId> = self.steps.iter().map(|step| step.id).collect();
         let mut found = at_ids(&ids);
         found.sort_by_key(|object| {
@@ -190,7 +202,7 @@ impl ObjectGraph {
         let Some(ways) = self.search(from, Toward::Refs, max_depth, predicate) else {
             return Chain::new(from);
         };
-        let mut chain = Chain::default();
+        let mut chain = Chain::empty(self);
         for link in ways.iter().rev() {
             chain.push(link.source(), Some(*link));
         }
@@ -223,7 +235,7 @@ impl ObjectGraph {
         let Some(ways) = self.search(to, Toward::Backrefs, max_depth, predicate) else {
             return Chain::new(to);
         };
-        let mut chain = Chain::default();
+        let mut chain = Chain::empty(self);
         for link in &ways {
             chain.push(link.source(), Some(*link));
         }

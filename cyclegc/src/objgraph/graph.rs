@@ -30,6 +30,7 @@ use super::stacks::Stacks;
 /// The object graph at one moment.
 ///
 /// [`snapshot`](super::snapshot) takes one of this thread's objects,
+/// [`sync::objgraph`](crate::sync::objgraph) of those that threads share,
 /// [`GraphBuilder`](super::GraphBuilder) makes one of anything. It holds no handle:
 /// objects may die, and their addresses be used again, while it says what was.
 ///
@@ -58,6 +59,8 @@ pub struct ObjectGraph {
     /// Where handles from outside were made, by node.
     pub(super) origins: HashMap<usize, Vec<String>>,
     pub(super) referrers: OnceLock<Referrers>,
+    /// Of objects that threads share.
+    pub(super) is_shared: bool,
 }
 
 /// A type of which there are objects.
@@ -68,22 +71,22 @@ pub(super) struct TypeEntry {
 
 /// What is known of an object.
 #[derive(Clone, Copy)]
-pub(super) struct NodeEntry {
-    pub(super) address: usize,
-    pub(super) size_bytes: usize,
-    pub(super) id: ObjectId,
-    pub(super) type_number: u32,
-    pub(super) ref_count: u32,
+pub(crate) struct NodeEntry {
+    pub(crate) address: usize,
+    pub(crate) size_bytes: usize,
+    pub(crate) id: ObjectId,
+    pub(crate) type_number: u32,
+    pub(crate) ref_count: u32,
     /// Handles that no node's link is.
-    pub(super) outside_count: u32,
+    pub(crate) outside_count: u32,
     /// 0 is none.
-    pub(super) stack: u32,
-    pub(super) flags: NodeFlags,
+    pub(crate) stack: u32,
+    pub(crate) flags: NodeFlags,
 }
 
 bitflags::bitflags! {
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub(super) struct NodeFlags: u8 {
+    pub(crate) struct NodeFlags: u8 {
         /// Generation index, 3 if frozen.
         const GENERATION = 3;
         const TRACKED = 1 << 2;
@@ -106,7 +109,7 @@ bitflags::bitflags! {
 /// assert_eq!(objgraph::snapshot().find(&one).unwrap().id(), id);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ObjectId(pub(super) u32);
+pub struct ObjectId(pub(crate) u32);
 
 impl ObjectId {
     /// The number itself.

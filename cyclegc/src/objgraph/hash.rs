@@ -3,10 +3,10 @@
 use std::hash::{BuildHasher, Hasher};
 
 #[derive(Clone, Copy, Default)]
-pub(super) struct FastHash;
+pub(crate) struct FastHash;
 
 #[derive(Default)]
-pub(super) struct FastHasher(u64);
+pub(crate) struct FastHasher(u64);
 
 impl BuildHasher for FastHash {
     type Hasher = FastHasher;

@@ -18,7 +18,7 @@ use super::hash::FastHash;
 use crate::header::{Header, NUMBERED};
 
 /// From an object's address to something.
-pub(super) type AddressMap<V> = HashMap<usize, V, FastHash>;
+pub(crate) type AddressMap<V> = HashMap<usize, V, FastHash>;
 
 struct Table {
     numbers: AddressMap<u32>,

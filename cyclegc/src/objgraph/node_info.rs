@@ -20,7 +20,7 @@ pub struct NodeInfo<'a> {
     pub(super) address: usize,
     pub(super) ref_count: u32,
     pub(super) has_finalizer: bool,
-    pub(super) flags: NodeFlags,
+    pub(crate) flags: NodeFlags,
     pub(super) stack: Vec<Frame>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> NodeInfo<'a> {
         self.generation_index(generation.index())
     }
 
-    pub(super) fn generation_index(mut self, index: usize) -> Self {
+    pub(crate) fn generation_index(mut self, index: usize) -> Self {
         self.flags.remove(NodeFlags::GENERATION);
         let index = u8::try_from(index).unwrap_or(3);
         self.flags |= NodeFlags::TRACKED | NodeFlags::from_bits_truncate(index & 3);
@@ -117,7 +117,7 @@ impl<'a> NodeInfo<'a> {
         self
     }
 
-    pub(super) fn id(mut self, id: ObjectId) -> Self {
+    pub(crate) fn id(mut self, id: ObjectId) -> Self {
         self.id = Some(id);
         self
     }

@@ -9,6 +9,7 @@ use super::ids;
 use super::node::Node;
 use super::stacks::Frame;
 use crate::header::Header;
+use crate::sync::objgraph as shared;
 
 /// What a snapshot asks besides the objects themselves.
 ///
@@ -41,8 +42,9 @@ impl<'a> SnapshotOptions<'a> {
     /// Asks where each object was made: `stack_of` is given the address at which its
     /// memory starts, and says the calls, innermost first.
     ///
-    /// For what traces the global allocator. Objects lie in pools, of which that sees
-    /// only the whole; built with `--cfg cyclegc_alone` each has memory of its own.
+    /// For what traces the global allocator, as `tracemalloc::object_stacks`. Objects lie in
+    /// pools, of which that sees only the whole; those of more than 3584 bytes have memory of
+    /// their own, and built with `--cfg cyclegc_alone` each has.
     ///
     /// ```
     /// # use cyclegc::objgraph::SnapshotOptions;
@@ -56,7 +58,8 @@ impl<'a> SnapshotOptions<'a> {
     }
 
     /// Does not count `handle` itself among the handles from outside: it is the one
-    /// with which somebody asks. It counts if it lies in an object of the graph.
+    /// with which somebody asks. It counts if it lies in an object of the graph. The object
+    /// of a [`sync`](crate::sync) handle is in no such graph: nothing changes then.
     ///
     /// ```
     /// use cyclegc::{Gc, objgraph::SnapshotOptions};
@@ -67,7 +70,10 @@ impl<'a> SnapshotOptions<'a> {
     /// ```
     #[must_use]
     pub fn asked_with(mut self, handle: &'a impl Handle) -> Self {
-        self.asker = Some((handle.object().cast(), handle.identity()));
+        // A shared object is not in this graph.
+        if !handle.is_shared() {
+            self.asker = Some((handle.object().cast(), handle.identity()));
+        }
         self
     }
 
@@ -125,7 +131,11 @@ pub fn snapshot() -> ObjectGraph {
 
 /// A snapshot in which the asking handle is not counted, and the object's place in it.
 pub(super) fn snapshot_for(handle: &impl Handle) -> (ObjectGraph, Option<usize>) {
-    let graph = SnapshotOptions::new().asked_with(handle).snapshot();
+    let graph = if handle.is_shared() {
+        shared::snapshot_for(handle)
+    } else {
+        SnapshotOptions::new().asked_with(handle).snapshot()
+    };
     let index = graph.find(handle).map(Node::index);
     (graph, index)
 }
@@ -143,8 +153,15 @@ impl ObjectGraph {
     /// ```
     #[must_use]
     pub fn find(&self, handle: &impl Handle) -> Option<Node<'_>> {
-        // SAFETY: a handle keeps its object allocated.
-        let id = unsafe { ids::known(handle.object().cast()) }?;
-        self.by_id(id)
+        if handle.is_shared() != self.is_shared {
+            return None;
+        }
+        let id = if self.is_shared {
+            shared::known_id(handle)
+        } else {
+            // SAFETY: a handle keeps its object allocated.
+            unsafe { ids::known(handle.object().cast()) }
+        };
+        self.by_id(id?)
     }
 }

@@ -124,7 +124,7 @@ fn hear(
 }
 
 /// Does what was left for when no lock is held.
-fn settle(aftermath: Aftermath, debug: DebugFlags) {
+pub(crate) fn settle(aftermath: Aftermath, debug: DebugFlags) {
     for orphan in aftermath.orphans {
         guarded(
             UnraisablePlace::Drop,

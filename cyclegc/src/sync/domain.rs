@@ -6,15 +6,17 @@
 //!
 //! | lock | held for | taken by |
 //! |---|---|---|
-//! | `collector` | a guess and its proof | one collector; a collection asked for waits, one that a threshold wants does not |
-//! | `looking` | some objects of a guess, or a proof | the collector; `Weak::upgrade` and `get_mut`, which wait for it to be let go |
+//! | `collector` | a guess and its proof; a snapshot of the object graph | one collector; a collection asked for waits, one that a threshold wants does not |
+//! | `looking` | some objects of a guess or a snapshot, or a proof | the collector; `Weak::upgrade` and `get_mut`, which wait for it to be let go |
 //! | shards, `cells`, `callbacks`, `garbage` | a push or a look | any thread |
+//! | `numbers` | a look, or an entry | any thread; a snapshot |
 //!
-//! No code of a user runs while one is held, but `Trace::trace`.
+//! No code of a user runs while one is held, but `Trace::trace` and `trace_edges`.
 
 use crate::sync::any::AnyGc;
 use crate::sync::census::Census;
 use crate::sync::collector::Collector;
+use crate::sync::objgraph::Numbers;
 use crate::sync::settings::Settings;
 use crate::sync::suspects::Shards;
 use crate::sync::types::{Mutex, maybe_const};
@@ -28,6 +30,7 @@ pub(crate) struct Domain {
     pub(crate) cells: Cells,
     pub(crate) settings: Settings,
     pub(crate) garbage: Mutex<Vec<AnyGc>>,
+    pub(crate) numbers: Numbers,
 }
 
 impl Domain {
@@ -41,6 +44,7 @@ impl Domain {
                 cells: Cells::new(),
                 settings: Settings::new(),
                 garbage: Mutex::new(Vec::new()),
+                numbers: Numbers::new(),
             }
         }
     }

@@ -27,6 +27,9 @@ pub(crate) const WEAK_CUT: u64 = 1 << 55;
 /// `trace` panicked for this object: it is not traced again.
 pub(crate) const OPAQUE: u64 = 1 << 56;
 
+/// A snapshot gave the object a number (`objgraph/ids.rs`).
+pub(crate) const NUMBERED: u64 = 1 << 57;
+
 const HOLD: u64 = 1 << 36;
 const HOLDS: u64 = TRACKED - HOLD;
 const WEAK: u64 = HOLD - 1;
@@ -116,5 +119,11 @@ impl SecondWord {
     pub(crate) fn ends_plainly(&self) -> bool {
         // ORDERING: Acquire: pairs with Release in `less`: others are done with it.
         self.0.load(Acquire) & !TRACKED == 1
+    }
+
+    /// Whether the collector keeps the memory somewhere.
+    #[cfg(test)]
+    pub(crate) fn is_held(&self) -> bool {
+        self.has(HOLDS)
     }
 }

@@ -204,15 +204,21 @@ impl<T: ?Sized> Weak<T> {
     /// ```
     #[must_use]
     pub fn ref_count(&self) -> usize {
-        let Some(object) = self.object() else {
+        let Some(object) = self.target() else {
             return 0;
         };
         // SAFETY: a weak handle keeps the memory.
+        let count = unsafe { object.head() }.count.count();
+        usize::try_from(count).unwrap_or(usize::MAX)
+    }
+
+    /// The object, if it is alive at some moment.
+    pub(crate) fn target(&self) -> Option<Object> {
+        let object = self.object()?;
+        // SAFETY: a weak handle keeps the memory.
         let head = unsafe { object.head() };
-        if self.is_cleared(head) || head.count.is_dead() {
-            return 0;
-        }
-        usize::try_from(head.count.count()).unwrap_or(usize::MAX)
+        let is_gone = self.is_cleared(head) || head.count.is_dead() || head.count.count() == 0;
+        (!is_gone).then_some(object)
     }
 
     /// Whether both handles were made for the same object.
@@ -286,7 +292,9 @@ unsafe impl<T: ?Sized + 'static> Trace for Weak<T> {
         }
     }
 
-    fn trace_edges(&self, _: &mut EdgeTracer<'_>) {}
+    fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
+        tracer.visit_weak_shared(self);
+    }
 
     fn never_panics(&self) -> bool {
         true

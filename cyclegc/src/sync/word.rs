@@ -16,9 +16,9 @@
 //! 2. A tracked object without `UNSHARED` is in a list of suspects, or in the hands of the
 //!    collector or of the thread that cleared the flag. `UNSHARED` is set only at birth, and
 //!    by the collector in the exchange that sees exactly one handle.
-//! 3. The value is traced only between [`CountWord::pin`] and [`CountWord::unpin`], or
-//!    [`CountWord::begin_proof`] and [`CountWord::end_proof`]. A `&mut` to it is given out
-//!    only by [`CountWord::take_mut`], which neither overlaps.
+//! 3. The value is traced, or asked for its edges, only between [`CountWord::pin`] and
+//!    [`CountWord::unpin`], or [`CountWord::begin_proof`] and [`CountWord::end_proof`]. A
+//!    `&mut` to it is given out only by [`CountWord::take_mut`], which neither overlaps.
 //! 4. Who takes the count to 0 destroys the value, unless the word is `PINNED` or
 //!    `COLLECTING` then: the collector does, when it clears the flag and finds 0. Once 0, the
 //!    count goes up again only by whoever destroys the value.

@@ -9,6 +9,8 @@ mod inspect;
 mod interning;
 mod model;
 mod no_recursion;
+mod objgraph;
+mod objgraph_threads;
 mod panics;
 mod pointers;
 mod stress;
