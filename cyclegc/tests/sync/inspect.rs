@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock, TryLockError};
 use cyclegc::sync::{self, AnyGc, AtomicGc, Edge, Gc, Weak};
 use cyclegc::{Generation, Trace, Tracer};
 
-use crate::support::{Node, alone, join, ring};
+use crate::support::{Node, alone, collect_all, join, ring};
 
 fn same(mut found: Vec<AnyGc>, mut expected: Vec<AnyGc>) -> bool {
     found.sort_by_key(AnyGc::address);
@@ -278,6 +278,6 @@ fn looking_at_objects_keeps_none_while_threads_use_them() {
         join(vec![changes, looks, collects]);
     });
     drop(place);
-    sync::collect();
+    collect_all(&alive);
     assert_eq!((alive.load(SeqCst), alone.tracked_count()), (0, 0));
 }

@@ -8,7 +8,7 @@ use cyclegc::sync::{self, AtomicGc, Gc};
 use cyclegc::{EdgeTracer, Finalize, Trace, Tracer, objgraph};
 
 use crate::objgraph::graph_of;
-use crate::support::{Life, Locked as _, Node, alone, join, ring};
+use crate::support::{Life, Locked as _, Node, alone, collect_all, join, ring};
 
 #[test]
 fn a_cell_that_a_thread_has_locked_hides_its_links() {
@@ -128,14 +128,7 @@ fn threads_that_move_handles_meanwhile_break_nothing() {
         join(threads);
     });
     drop((tables, place));
-    // A thread that ends elsewhere may keep what an `AtomicGc` lost for a while.
-    for _ in 0..1000 {
-        sync::collect();
-        if alive.load(SeqCst) == 0 {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
+    collect_all(&alive);
     assert_eq!((alive.load(SeqCst), alone.tracked_count()), (0, 0));
     assert!(snapshot().is_empty());
 }

@@ -7,7 +7,7 @@ use std::thread;
 use cyclegc::Trace;
 use cyclegc::sync::{self, AtomicGc, Gc};
 
-use crate::support::{Life, alone, join};
+use crate::support::{Life, alone, collect_all, join};
 
 #[derive(Trace)]
 struct Link {
@@ -75,8 +75,7 @@ fn a_chain_is_built_and_taken_apart_by_threads() {
         join(vec![run(), run(), run()]);
     });
     head.store(None);
-    sync::collect();
-    sync::collect();
+    collect_all(&alive);
     assert_eq!((alive.load(SeqCst), alone.tracked_count()), (0, 0));
 }
 
@@ -131,12 +130,12 @@ fn who_only_reads_runs_no_destructors() {
 }
 
 #[test]
-fn what_is_displaced_is_dropped_at_the_next_collection_at_the_latest() {
+fn what_is_displaced_is_dropped_by_collections_at_the_latest() {
     let _alone = alone();
-    let alive = Arc::default();
+    let alive: Arc<AtomicUsize> = Arc::default();
     let place = AtomicGc::new(link(&alive, None));
     drop(place.swap(None));
-    sync::collect();
+    collect_all(&alive);
     assert_eq!(alive.load(SeqCst), 0);
     let one = link(&alive, None);
     assert!(place.compare_exchange(Some(&one), None).is_err());

@@ -20,6 +20,18 @@ pub(crate) fn alone() -> Alone {
     }
 }
 
+/// Collects until nothing is alive. A thread of an earlier test that is ending may keep what
+/// an `AtomicGc` lost for a moment.
+pub(crate) fn collect_all(alive: &AtomicUsize) {
+    for _ in 0..1000 {
+        sync::collect();
+        if alive.load(SeqCst) == 0 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 pub(crate) struct Alone {
     tracked_before: usize,
     _lock: MutexGuard<'static, ()>,
