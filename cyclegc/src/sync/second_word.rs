@@ -122,7 +122,7 @@ impl SecondWord {
     }
 
     /// Whether the collector keeps the memory somewhere.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn is_held(&self) -> bool {
         self.has(HOLDS)
     }
