@@ -76,10 +76,11 @@
 //! ([`cyclegc::sync`](crate::sync)).
 //!
 //! Where nobody writes, counts and links are exact. A handle that moves meanwhile may be seen
-//! twice or not at all, and an object that dies may be a node without handles. So a count of
-//! handles from outside may be wrong; a link was there when it was seen. Who makes objects
-//! faster than the snapshot looks is not chased: when it has twice as many as there were,
-//! about, it takes in no more tracked ones.
+//! twice or not at all, and an object that dies may be a node without handles. What an
+//! `AtomicGc` displaced while a thread was reading it is a handle from outside until that
+//! thread is done. So a count of handles from outside may be wrong; a link was there when it
+//! was seen. Who makes objects faster than the snapshot looks is not chased: when it has twice
+//! as many as there were, about, it takes in no more tracked ones.
 //!
 //! # Where objects were made
 //!

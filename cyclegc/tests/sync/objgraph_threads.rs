@@ -280,6 +280,14 @@ fn a_displaced_handle_is_none_from_outside() {
     let byte = Gc::new(Mutex::new(1));
     let place = AtomicGc::new(byte.clone());
     place.store(None);
-    let graph = graph_of(&byte);
-    assert_eq!(graph.find(&byte).unwrap().outside_count(), 1);
+    let outside_count = || graph_of(&byte).find(&byte).unwrap().outside_count();
+    // A thread of an earlier test that is ending may hold it up for a moment.
+    let is_seen = (0..1000).any(|_| {
+        let is_one = outside_count() == 1;
+        if !is_one {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        is_one
+    });
+    assert!(is_seen, "{} handles from outside", outside_count());
 }
