@@ -135,6 +135,7 @@ mod slots;
 mod state;
 pub mod sync;
 mod trace;
+mod trace_cells;
 #[cfg(any(
     feature = "indexmap",
     feature = "hashbrown",

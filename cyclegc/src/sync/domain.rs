@@ -10,9 +10,11 @@
 //! | `looking` | some objects of a guess or a snapshot, or a proof | the collector; `Weak::upgrade` and `get_mut`, which wait for it to be let go |
 //! | shards, `cells`, `callbacks`, `garbage` | a push or a look | any thread |
 //! | `numbers` | a look, or an entry | any thread; a snapshot |
+//! | `marks` | a comparison with a snapshot | who asks what grew |
 //!
 //! No code of a user runs while one is held, but `Trace::trace` and `trace_edges`.
 
+use crate::objgraph::growth::Marks;
 use crate::sync::any::AnyGc;
 use crate::sync::census::Census;
 use crate::sync::collector::Collector;
@@ -31,6 +33,7 @@ pub(crate) struct Domain {
     pub(crate) settings: Settings,
     pub(crate) garbage: Mutex<Vec<AnyGc>>,
     pub(crate) numbers: Numbers,
+    pub(crate) marks: Mutex<Marks>,
 }
 
 impl Domain {
@@ -45,6 +48,7 @@ impl Domain {
                 settings: Settings::new(),
                 garbage: Mutex::new(Vec::new()),
                 numbers: Numbers::new(),
+                marks: Mutex::new(Marks::new()),
             }
         }
     }

@@ -11,7 +11,6 @@ use crate::sync::any::AnyGc;
 use crate::sync::collect::locked;
 use crate::sync::epoch;
 use crate::sync::header::Object;
-use crate::sync::suspects::release_hold;
 use crate::sync::visit::Visit;
 use crate::trace::Tracer;
 
@@ -70,14 +69,9 @@ pub fn objects(generation: Option<Generation>) -> Vec<AnyGc> {
         }
         (entries, collector.epochs.clone())
     });
-    let handles = entries.into_iter().filter_map(|entry| {
-        // SAFETY: it was held.
-        let handle = unsafe { AnyGc::try_share(entry) };
-        // SAFETY: that hold is given up.
-        unsafe { release_hold(entry) };
-        handle
-    });
-    let suspects = handles.collect();
+    // SAFETY: it was held, and no lock is.
+    let share = |entry| unsafe { AnyGc::from_held(entry) };
+    let suspects = entries.into_iter().filter_map(share).collect();
     let mut objects = reach(suspects, AnyGc::address, |object| {
         let mut targets = referents(object);
         targets.retain(AnyGc::is_tracked);
