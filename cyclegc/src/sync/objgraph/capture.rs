@@ -198,7 +198,6 @@ impl<'a> Capture<'a> {
             }
         }
         self.subtract_others();
-        domain().numbers.sweep(&self.nodes.objects);
         (self.builder, self.memory_starts)
     }
 
@@ -280,6 +279,7 @@ impl<'a> Capture<'a> {
             Pin::Gone => {
                 entry.ref_count = 0;
                 entry.outside_count = 0;
+                domain().numbers.forget(object);
                 return;
             }
         }
