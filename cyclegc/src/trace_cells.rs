@@ -99,9 +99,8 @@ macro_rules! lock {
                     Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
                     Err(TryLockError::WouldBlock) => return,
                 };
-                tracer.value(&*guard);
-                // SAFETY: the guard borrows from `self`.
-                unsafe { tracer.keep(guard) };
+                // SAFETY: the guard borrows from `self`, and so is what it protects.
+                unsafe { tracer.locked(guard) };
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {
                 match self.$try_lock() {

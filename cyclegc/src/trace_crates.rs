@@ -44,9 +44,8 @@ macro_rules! parking_lot {
         unsafe impl<T: Trace> Trace for parking_lot::$type<T> {
             fn trace(&self, tracer: &mut Tracer<'_>) {
                 if let Some(guard) = self.$try_lock() {
-                    tracer.value(&*guard);
-                    // SAFETY: the guard borrows from `self`.
-                    unsafe { tracer.keep(guard) };
+                    // SAFETY: the guard borrows from `self`, and so is what it protects.
+                    unsafe { tracer.locked(guard) };
                 }
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {

@@ -2,7 +2,7 @@
 //!
 //! # Locks
 //!
-//! In the order in which they are taken; no path holds two of one row:
+//! In the order in which they are taken:
 //!
 //! | lock | held for | taken by |
 //! |---|---|---|
@@ -12,7 +12,12 @@
 //! | `numbers` | a look, or an entry | any thread; a snapshot |
 //! | `marks` | a comparison with a snapshot | who asks what grew |
 //!
-//! No code of a user runs while one is held, but `Trace::trace` and `trace_edges`.
+//! Who has one may take one of a lower row. Of a row, `garbage` is held while a handle is
+//! cloned, which may list it in a shard, and a cell's `callback` is taken under `cells`; nothing
+//! else holds two. `epoch::READY`, the unraisable hook's and a background thread's own locks
+//! are held for a push or a look, and nothing is taken under them.
+//!
+//! No code of a user runs while one is held, but the functions of `Trace`.
 
 use crate::objgraph::growth::Marks;
 use crate::sync::any::AnyGc;

@@ -22,7 +22,8 @@ use crate::trace::{Trace, Tracer, TypeDepth};
 ///
 /// What [`Arc`](std::sync::Arc) is to `Rc`, this is to [`cyclegc::Gc`](crate::Gc): it has the
 /// same methods, and may be sent to other threads. Cloning and dropping count, atomically; a
-/// value dies at once when its last handle is dropped, in the thread that dropped it. Handles
+/// value dies at once when its last handle is dropped, in the thread that dropped it (or, if a
+/// collection or a snapshot is looking at it just then, in that thread, a moment later). Handles
 /// that refer to each other in a circle die at the next collection that covers their
 /// generation, in the thread that collects.
 ///

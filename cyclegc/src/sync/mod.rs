@@ -55,9 +55,13 @@
 //!   threads, which may collect.
 //!
 //! A panic in one of them goes to [`set_unraisable_hook`]. Only a `Trace` by hand can panic
-//! while locks are held. That poisons those of std's in the value that was being traced, and a
-//! panic hook then runs under them and the collector's: it must not wait for a cell, nor call
-//! this module's functions.
+//! while locks are held. A collection then poisons none, but a panic hook then runs under those of the value
+//! that was being traced and the collector's: it must not wait for a cell, nor call this
+//! module's functions.
+//!
+//! A process that forks while it has other threads may use shared objects in the child until
+//! `exec` only if no other thread was using any: what they had locked stays locked, and a
+//! background [`Collector`] is not there.
 //!
 //! # Inside
 //!

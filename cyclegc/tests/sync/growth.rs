@@ -18,7 +18,7 @@ use cyclegc::sync::{self, AnyGc, Gc};
 use cyclegc::{Finalize, Generation, Trace};
 
 use crate::objgraph::graph_of;
-use crate::support::{Life, Locked as _, alone, join};
+use crate::support::{Life, Locked as _, SetAtEnd, alone, join};
 
 /// A node of a type that only one test has.
 macro_rules! own_node {
@@ -398,6 +398,7 @@ fn handles_are_given_while_threads_let_go() {
         };
         let threads = vec![scope.spawn(churn), scope.spawn(churn)];
         let rounds = if cfg!(debug_assertions) { 100 } else { 1000 };
+        let stopped = SetAtEnd(&stop);
         for _ in 0..rounds {
             for given in by_type::<Short>() {
                 given.0.touch();
@@ -405,7 +406,7 @@ fn handles_are_given_while_threads_let_go() {
                 below.iter().for_each(|short| short.0.touch());
             }
         }
-        stop.store(true, SeqCst);
+        drop(stopped);
         join(threads);
     });
     sync::collect();

@@ -212,7 +212,6 @@ impl<'a> Capture<'a> {
             }
         }
         self.subtract_others();
-        domain().numbers.sweep(&self.nodes.objects);
         look(&self.nodes.objects);
         (self.builder, self.memory_starts)
     }
@@ -295,6 +294,7 @@ impl<'a> Capture<'a> {
             Pin::Gone => {
                 entry.ref_count = 0;
                 entry.outside_count = 0;
+                domain().numbers.forget(object);
                 return;
             }
         }

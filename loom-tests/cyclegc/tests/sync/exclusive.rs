@@ -1,5 +1,6 @@
 //! `get_mut` beside collections, upgrades and clones.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -38,6 +39,16 @@ impl<T> Guard<'_, T> {
     }
 }
 
+/// For the collector, which looks at once.
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the lock is ours.
+        self.0.value.with(|value| unsafe { &*value })
+    }
+}
+
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         self.0.is_locked.store(false, Release);
@@ -58,9 +69,8 @@ unsafe impl Trace for Watched {
     fn trace(&self, tracer: &mut Tracer<'_>) {
         self.life.touch();
         if let Some(guard) = self.cell.try_lock() {
-            guard.with(|value| tracer.value(value));
-            // SAFETY: it borrows from `self`.
-            unsafe { tracer.keep(guard) };
+            // SAFETY: it borrows from `self`, and so is what it protects.
+            unsafe { tracer.locked(guard) };
         }
     }
 }
