@@ -10,7 +10,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::{Mutex, OnceLock, RwLock, TryLockError};
 
 use crate::edge::EdgeTracer;
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 
 // SAFETY: the value is owned and asked once.
 unsafe impl<T: Trace> Trace for Cell<T> {

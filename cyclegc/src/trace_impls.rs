@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::edge::EdgeTracer;
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 
 /// Types without handles.
 macro_rules! leaf {
