@@ -11,8 +11,9 @@ Runs PyMalloc and cyclegc beside their rivals and prints who wins which row.
 
 Usage: benches compare [OPTIONS]
 
-  --quick               a fifth of the work, few counts, and only programs built with
-                        link-time optimisation: 20 minutes on 2 cores
+  --quick               a fifth of the work, few counts, only programs built with
+                        link-time optimisation, and no tcmalloc, which two cores build
+                        for five minutes: 20 minutes on 2 cores
   --rows LIST           only rows with one of these texts in their name
   --allocators LIST     only these allocators and collectors, by name or part of it
   --runs N              runs of each, of which the least counts (7; quick: 3)
@@ -107,6 +108,11 @@ impl Options {
         contains_any(row.name, &self.rows)
     }
 
+    /// A quick comparison does without what takes minutes to build, unless it is asked for.
+    pub(super) fn leaves_out(&self, contender: &Contender) -> bool {
+        self.quick && contender.builds_long && self.contenders.is_empty()
+    }
+
     pub(super) fn wants_contender(&self, contender: &Contender) -> bool {
         contains_any(contender.name, &self.contenders)
     }
@@ -129,6 +135,7 @@ fn contains_any(name: &str, parts: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::contenders::CONTENDERS;
     use crate::rows;
 
     fn parse(text: &str) -> Result<Option<Options>, String> {
@@ -145,6 +152,13 @@ mod tests {
         assert!(quick.footprint_runs() < full.footprint_runs());
         assert!(quick.with_lto && !quick.without_lto && full.without_lto);
         assert_eq!(parse("--quick --runs 5").unwrap().unwrap().runs, 5);
+        let tcmalloc = CONTENDERS
+            .iter()
+            .find(|one| one.name == "tcmalloc")
+            .unwrap();
+        assert!(quick.leaves_out(tcmalloc) && !full.leaves_out(tcmalloc));
+        let asked_for = parse("--quick --allocators tcm").unwrap().unwrap();
+        assert!(!asked_for.leaves_out(tcmalloc) && asked_for.wants_contender(tcmalloc));
         let without = parse("--quick --no-lto").unwrap().unwrap();
         assert!(without.without_lto && !without.with_lto);
     }
