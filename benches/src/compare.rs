@@ -211,14 +211,10 @@ fn plans(results: &Results, rows: &[&'static Row], options: &Options) -> Vec<Pla
                 .filter(|n| results.built[*n].lto == lto)
                 .filter(|n| results.built[*n].contender.competes_in(row))
                 .collect();
-            let rounds = match row.kind {
-                Kind::Footprint => options.footprint_runs(),
-                _ => options.runs,
-            };
             plans.push(Plan {
                 row,
                 entrants,
-                rounds,
+                rounds: options.rounds(row),
             });
         }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::contenders::Contender;
 use crate::report::Scale;
-use crate::rows::Row;
+use crate::rows::{Kind, Row};
 
 pub(super) const HELP: &str = "\
 Runs PyMalloc and cyclegc beside their rivals and prints who wins which row.
@@ -99,9 +99,16 @@ impl Options {
         if self.quick { Scale(200) } else { Scale::FULL }
     }
 
-    /// Memory repeats itself: fewer runs do.
-    pub(super) fn footprint_runs(&self) -> usize {
-        if self.quick { 1 } else { self.runs.min(3) }
+    /// Runs of a row. Memory repeats itself: fewer runs do. Where threads work together a run
+    /// goes one of two ways, as the scheduler likes: of more runs, each allocator's least is of
+    /// the better way.
+    pub(super) fn rounds(&self, row: &Row) -> usize {
+        match row.kind {
+            Kind::Footprint if self.quick => 1,
+            Kind::Footprint => self.runs.min(3),
+            _ if row.is_threaded => 2 * self.runs + 1,
+            _ => self.runs,
+        }
     }
 
     pub(super) fn wants(&self, row: &Row) -> bool {
@@ -149,7 +156,13 @@ mod tests {
         let full = parse("").unwrap().unwrap();
         assert!(quick.runs < full.runs);
         assert!(quick.scale().0 < full.scale().0);
-        assert!(quick.footprint_runs() < full.footprint_runs());
+        let rounds = |name| {
+            let row = rows::find(name).unwrap();
+            [quick.rounds(row), full.rounds(row)]
+        };
+        assert_eq!(rounds("pair"), [3, 7]);
+        assert_eq!(rounds("larson-2"), [7, 15]);
+        assert_eq!(rounds("survivors"), [1, 3]);
         assert!(quick.with_lto && !quick.without_lto && full.without_lto);
         assert_eq!(parse("--quick --runs 5").unwrap().unwrap().runs, 5);
         let tcmalloc = CONTENDERS
