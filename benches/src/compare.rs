@@ -96,6 +96,10 @@ fn build_all(
             (false, without && !contender.is_interpreter()),
         ]
     };
+    let (left_out, contenders): (Vec<&'static Contender>, Vec<_>) = contenders
+        .iter()
+        .copied()
+        .partition(|one| options.leaves_out(one));
     let wanted: Vec<(&'static Contender, bool)> = contenders
         .iter()
         .flat_map(|contender| {
@@ -137,7 +141,11 @@ fn build_all(
         .end();
 
     let mut built = Vec::new();
-    let mut skipped = Vec::new();
+    let why = "--quick does without: its build takes minutes; ask for it by --allocators";
+    let mut skipped: Vec<String> = left_out
+        .iter()
+        .map(|contender| format!("{}: {why}", contender.name))
+        .collect();
     for (_, program) in programs {
         match program {
             Ok(program) => built.push(program),
@@ -203,14 +211,10 @@ fn plans(results: &Results, rows: &[&'static Row], options: &Options) -> Vec<Pla
                 .filter(|n| results.built[*n].lto == lto)
                 .filter(|n| results.built[*n].contender.competes_in(row))
                 .collect();
-            let rounds = match row.kind {
-                Kind::Footprint => options.footprint_runs(),
-                _ => options.runs,
-            };
             plans.push(Plan {
                 row,
                 entrants,
-                rounds,
+                rounds: options.rounds(row),
             });
         }
     }
