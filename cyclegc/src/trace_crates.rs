@@ -1,9 +1,10 @@
 //! `Trace` for collections of other crates, each behind a feature.
 
 use crate::edge::EdgeTracer;
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
 #[cfg(any(feature = "indexmap", feature = "hashbrown"))]
 use crate::trace_impls::{map, sequence};
+use crate::type_depth::TypeDepth;
 
 #[cfg(feature = "indexmap")]
 map! { [S: 'static] indexmap::IndexMap<K, V, S>, capacity; }

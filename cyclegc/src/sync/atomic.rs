@@ -24,7 +24,8 @@ use crate::sync::gc_box::GcBox;
 use crate::sync::header::{Header, Object};
 use crate::sync::types::{AtomicPtr, look_ptr};
 use crate::sync::visit::MARK;
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 
 /// A place for a [`Gc`], or none, that threads read and replace without a lock.
 ///

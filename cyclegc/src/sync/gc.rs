@@ -16,7 +16,8 @@ use crate::sync::second_word::{TO_FINALIZE, TRACKED};
 use crate::sync::suspects;
 use crate::sync::weak::Weak;
 use crate::sync::word::{CountWord, Take};
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 
 /// A counted handle to a value that threads share, whose cycles are collected.
 ///

@@ -13,7 +13,6 @@ use crate::sync::any::AnyGc;
 use crate::sync::collect::locked;
 use crate::sync::epoch;
 use crate::sync::header::Object;
-use crate::sync::suspects::release_hold;
 use crate::sync::visit::Visit;
 use crate::sync::weak_cell::WeakCell;
 use crate::trace::Tracer;
@@ -66,7 +65,8 @@ pub fn objects(generation: Option<Generation>) -> Vec<AnyGc> {
     let (entries, epochs) = locked(|collector| {
         collector.take_shards();
         // What frozen ones refer to need not be frozen.
-        let entries: Vec<Object> = collector.lists.iter().flatten().copied().collect();
+        let entries = collector.lists.iter().flatten().copied();
+        let entries: Vec<Object> = entries.filter(|entry| !is_own(*entry)).collect();
         for entry in &entries {
             // SAFETY: an entry has a hold, and stays in its list while this thread has the
             // lock.
@@ -74,14 +74,9 @@ pub fn objects(generation: Option<Generation>) -> Vec<AnyGc> {
         }
         (entries, collector.epochs.clone())
     });
-    let handles = entries.into_iter().filter_map(|entry| {
-        // SAFETY: it was held.
-        let handle = (!is_own(entry)).then(|| unsafe { AnyGc::try_share(entry) });
-        // SAFETY: that hold is given up.
-        unsafe { release_hold(entry) };
-        handle.flatten()
-    });
-    let suspects = handles.collect();
+    // SAFETY: it was held, and no lock is.
+    let share = |entry| unsafe { AnyGc::from_held(entry) };
+    let suspects = entries.into_iter().filter_map(share).collect();
     let mut objects = reach(suspects, AnyGc::address, |object| {
         let mut targets = referents(object);
         targets.retain(AnyGc::is_tracked);

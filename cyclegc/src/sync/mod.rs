@@ -33,7 +33,7 @@
 //! | header bytes, tracked and not | 24, 16 | 32, 24 |
 //! | memory | pools of the thread | the global allocator's |
 //! | `objects`, `referrers` | know all tracked objects | know what is or was shared, and what that reaches: all that is part of a cycle, not all |
-//! | object graph | of all objects: [`objgraph`](crate::objgraph) | of the same, and of what it is given: [`objgraph`] |
+//! | object graphs, counts, growth | of all objects: [`objgraph`](crate::objgraph) | of the same, and of what it is given: [`objgraph`] |
 //!
 //! The two do not see each other: a handle of the one kind in an object of the other is a
 //! reference from outside, and a cycle through both kinds leaks.
