@@ -162,6 +162,18 @@ pub(crate) fn peek(address: usize, into: &mut [u8]) -> usize {
     usize::try_from(read).unwrap_or(0)
 }
 
+/// Waits for some milliseconds, less than a second, or until a signal comes. By the call's
+/// number, as `write_stderr`.
+pub(crate) fn sleep(milliseconds: i64) {
+    let time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: milliseconds * 1_000_000,
+    };
+    let rest = core::ptr::null_mut::<libc::timespec>();
+    // SAFETY: the time is readable; what is left of it is not asked for.
+    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, rest) };
+}
+
 /// The calling thread's number.
 pub(crate) fn thread_id() -> i32 {
     // By its number: the C library has the function since 2.30 only.
