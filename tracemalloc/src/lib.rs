@@ -87,5 +87,5 @@ pub use waterfall::{Waterfall, waterfall};
 #[doc(hidden)]
 pub mod __profile {
     //! For what `#[profile]` makes of a function.
-    pub use crate::profile::{Call, Leaving, Site};
+    pub use crate::profile::{Call, Leaving, Site, WriteTable};
 }

@@ -152,7 +152,7 @@ impl Picture {
         );
         let of = |point| CURVES.iter().map(move |curve| (curve.bytes)(point));
         let most = points.iter().flat_map(of).max()?.max(1);
-        (first < last).then(|| Self {
+        (first < last).then_some(Self {
             first,
             last,
             most: most as f64,

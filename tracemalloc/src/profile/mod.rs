@@ -172,8 +172,11 @@ pub struct Site {
     /// The last brace's line.
     pub last: u32,
     /// Writes a table; `None` is to standard error.
-    pub stream: Option<fn(&[u8]) -> io::Result<()>>,
+    pub stream: Option<WriteTable>,
 }
+
+/// Writes a table somewhere.
+pub type WriteTable = fn(&[u8]) -> io::Result<()>;
 
 /// A call of a function that is profiled: the function's first variable.
 #[derive(Debug)]
