@@ -30,11 +30,14 @@ mod table;
 
 use std::fs;
 use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use crate::rows::{Kind, ROWS, Row};
 use build::Built;
-use contenders::{CONTENDERS, Contender};
+use contenders::{CONTENDERS, Contender, Source};
 use machine::Machine;
 use options::Options;
 use progress::Progress;
@@ -93,7 +96,11 @@ fn build_all(
             (false, without && !contender.is_interpreter()),
         ]
     };
-    let wanted: Vec<(&Contender, bool)> = contenders
+    let (left_out, contenders): (Vec<&'static Contender>, Vec<_>) = contenders
+        .iter()
+        .copied()
+        .partition(|one| options.leaves_out(one));
+    let wanted: Vec<(&'static Contender, bool)> = contenders
         .iter()
         .flat_map(|contender| {
             let wanted = variants(contender)
@@ -102,22 +109,57 @@ fn build_all(
             wanted.map(|(lto, _)| (*contender, lto))
         })
         .collect();
-    let mut progress = Progress::new("building", wanted.len());
-    let mut built = Vec::new();
-    let mut skipped = Vec::new();
-    for (contender, lto) in wanted {
-        progress.step(contender.name);
-        match build::build(root, contender, lto)? {
-            Ok(program) => built.push(program),
-            Err(why) => {
+    let progress = Mutex::new(Progress::new("building", wanted.len()));
+    let build_each = |lane: Vec<(usize, (&'static Contender, bool))>| -> Lane {
+        let build = |(place, (contender, lto)): (usize, (&'static Contender, bool))| {
+            locked(&progress).step(contender.name);
+            let program = build::build(root, contender, lto)?.map_err(|why| {
                 let line = format!("{}{}: {why}", contender.name, lto_name(lto));
-                progress.say(&format!("skipped: {line}"));
-                skipped.push(line);
-            }
+                locked(&progress).say(&format!("skipped: {line}"));
+                line
+            });
+            Ok((place, program))
+        };
+        lane.into_iter().map(build).collect()
+    };
+    // Two packages at once: one core builds much of what the allocators are made of.
+    let (collectors, others) = wanted
+        .into_iter()
+        .enumerate()
+        .partition(|(_, (contender, _))| contender.source == Source::Collectors);
+    let (collectors, others) = thread::scope(|scope| {
+        let collectors = scope.spawn(|| build_each(collectors));
+        let others = build_each(others);
+        (collectors.join(), others)
+    });
+    let mut programs = others?;
+    programs.extend(collectors.unwrap_or_else(|panic| resume_unwind(panic))?);
+    programs.sort_by_key(|(place, _)| *place);
+    progress
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .end();
+
+    let mut built = Vec::new();
+    let why = "--quick does without: its build takes minutes; ask for it by --allocators";
+    let mut skipped: Vec<String> = left_out
+        .iter()
+        .map(|contender| format!("{}: {why}", contender.name))
+        .collect();
+    for (_, program) in programs {
+        match program {
+            Ok(program) => built.push(program),
+            Err(line) => skipped.push(line),
         }
     }
-    progress.end();
     Ok((built, skipped))
+}
+
+/// Programs, or why there are none, with their places among all.
+type Lane = Result<Vec<(usize, Result<Built, String>)>, String>;
+
+fn locked(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs everything, round by round within a row.
@@ -169,14 +211,10 @@ fn plans(results: &Results, rows: &[&'static Row], options: &Options) -> Vec<Pla
                 .filter(|n| results.built[*n].lto == lto)
                 .filter(|n| results.built[*n].contender.competes_in(row))
                 .collect();
-            let rounds = match row.kind {
-                Kind::Footprint => options.footprint_runs(),
-                _ => options.runs,
-            };
             plans.push(Plan {
                 row,
                 entrants,
-                rounds,
+                rounds: options.rounds(row),
             });
         }
     }

@@ -11,8 +11,8 @@ use crate::edge::EdgeTracer;
 use crate::gc_box::{self, Erased, GcBox};
 use crate::header::{COLLECTING, Header, MUT_TAKEN, SUSPECT, TO_FINALIZE, TRACKED};
 use crate::state::{self, State};
-use crate::trace::TypeDepth;
 use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 use crate::weak::Weak;
 
 /// A counted handle to a value, whose cycles are collected.

@@ -14,7 +14,8 @@ use crate::header::{DEAD, Header, LOUD, TO_FINALIZE, TRACKED, TrackedHead, VTabl
 
 use crate::heap::Place;
 use crate::state;
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 
 /// An object: header and value.
 #[repr(C)]

@@ -7,7 +7,8 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::rc::Rc;
 
 use crate::gc::Gc;
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 use crate::weak::Weak;
 
 /// Weak handles by the hash of their values.

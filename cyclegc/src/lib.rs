@@ -135,6 +135,7 @@ mod slots;
 mod state;
 pub mod sync;
 mod trace;
+mod trace_cells;
 #[cfg(any(
     feature = "indexmap",
     feature = "hashbrown",
@@ -143,6 +144,7 @@ mod trace;
 ))]
 mod trace_crates;
 mod trace_impls;
+mod type_depth;
 mod unraisable;
 mod weak;
 mod weak_cell;
@@ -159,7 +161,8 @@ pub use module::{
     garbage, is_enabled, objects, referents, referrers, remove_callback, set_debug, set_threshold,
     stats, suspect_count, take_garbage, threshold, tracked_count, unfreeze,
 };
-pub use trace::{Finalize, Trace, Tracer, TypeDepth};
+pub use trace::{Finalize, Trace, Tracer};
+pub use type_depth::TypeDepth;
 pub use unraisable::{Unraisable, UnraisableHook, UnraisablePlace, set_unraisable_hook};
 pub use weak::Weak;
 pub use weak_map::WeakValueMap;

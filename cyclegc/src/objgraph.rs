@@ -5,7 +5,8 @@
 //! static or an `Rc`, and by how many handles; what an object alone retains; and in which
 //! field each handle is. A program pays nothing for it before it asks.
 //!
-//! For objects that threads share there is [`sync::objgraph`](crate::sync::objgraph); the
+//! This is for the objects of one thread. For those that threads share,
+//! [`sync::objgraph`](crate::sync::objgraph) has the same functions and trackers; the
 //! functions here that take a handle take one of these, too.
 //!
 //! [objgraph]: https://pypi.org/project/objgraph/
@@ -132,10 +133,10 @@
 mod builder;
 mod bytes;
 mod capture;
-mod census;
+pub(crate) mod census;
 mod chain;
-mod class_tracker;
-mod collector_log;
+pub(crate) mod class_tracker;
+pub(crate) mod collector_log;
 mod components;
 mod cycles;
 mod dominators;
@@ -144,7 +145,7 @@ mod drawing;
 mod explorer;
 mod explorer_data;
 mod graph;
-mod growth;
+pub(crate) mod growth;
 mod handle;
 mod hash;
 mod heapsnapshot;
@@ -154,27 +155,27 @@ mod layout;
 mod names;
 mod node;
 mod node_info;
-mod output;
+pub(crate) mod output;
 mod reach;
 mod referrers;
 mod sizes;
 mod snapshot;
 mod stacks;
-mod summary;
+pub(crate) mod summary;
 mod svg;
-mod type_stats;
+pub(crate) mod type_stats;
 mod walk;
 mod why_alive;
 
 pub use builder::GraphBuilder;
 pub use census::{
-    at, at_ids, by_type, by_type_name, count, leaking_objects, most_common_types,
+    at, at_ids, by_type, by_type_name, count, cycles, leaking_objects, most_common_types,
     show_most_common_types, typestats,
 };
 pub use chain::{Chain, MAX_CHAIN_DEPTH, Step, find_backref_chain, find_ref_chain};
 pub use class_tracker::{ClassSnapshot, ClassTracker};
 pub use collector_log::{CollectorLog, Pause};
-pub use cycles::{CycleGroup, CycleReport, CycleStep, cycles};
+pub use cycles::{CycleGroup, CycleReport, CycleStep};
 pub use dominators::Dominators;
 pub use drawing::{DrawOptions, Drawing, show_backrefs, show_chain, show_refs};
 pub use explorer::Explorer;

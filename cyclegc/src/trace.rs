@@ -5,6 +5,7 @@
 //! remember is: **reporting too few edges only leaks, reporting too many frees
 //! what is alive.**
 
+use std::ops::Deref;
 use std::ptr::NonNull;
 
 use crate::any::AnyGc;
@@ -14,6 +15,7 @@ use crate::header::Header;
 use crate::sync;
 use crate::sync::header::Object;
 use crate::sync::visit::Visit;
+use crate::type_depth::TypeDepth;
 
 /// A value that can say which [`Gc`] handles it owns.
 ///
@@ -73,7 +75,7 @@ use crate::sync::visit::Visit;
 /// 7. What is given to [`Tracer::value`] is part of what the value owns.
 /// 8. If the type is `Sync`, a handle that `trace` reports leaves the value, while
 ///    that is shared, under a lock only, which `trace` takes without waiting and hands
-///    to [`Tracer::keep`].
+///    to [`Tracer::locked`] before it asks what is inside.
 ///
 /// Reporting too few edges, or panicking, is safe: what is missed counts as
 /// referenced from outside and stays alive. So does what lies behind more than
@@ -506,12 +508,12 @@ impl Tracer<'_> {
         self.shared.as_deref_mut()
     }
 
-    /// Keeps a lock that was taken to look at what it protects.
+    /// Traces what a lock protects, and keeps the lock.
     ///
     /// A collection of [`sync`](crate::sync) may need that the handles it was told of stay
     /// where they are until it has decided; it drops `guard`, in this thread, then. Other
-    /// visitors drop it at once. For a lock of one's own, which must be taken without
-    /// waiting:
+    /// visitors drop it when they have looked. For a lock of one's own, which must be taken
+    /// without waiting:
     ///
     /// ```
     /// use std::sync::{Mutex, TryLockError};
@@ -523,9 +525,8 @@ impl Tracer<'_> {
     /// unsafe impl Trace for Locked {
     ///     fn trace(&self, tracer: &mut Tracer<'_>) {
     ///         if let Ok(guard) = self.0.try_lock() {
-    ///             tracer.value(&*guard);
-    ///             // SAFETY: the guard borrows from `self` alone.
-    ///             unsafe { tracer.keep(guard) };
+    ///             // SAFETY: the guard borrows from `self` alone, and so is what it derefs to.
+    ///             unsafe { tracer.locked(guard) };
     ///         }
     ///     }
     /// }
@@ -535,63 +536,28 @@ impl Tracer<'_> {
     /// # Safety
     ///
     /// What `guard` borrows is part of the value being traced, and stays where it is while
-    /// that lives. Dropping it runs no code of a user.
+    /// that lives. What it derefs to lies there, not in the guard. Dropping it runs no code of
+    /// a user.
     #[inline]
-    pub unsafe fn keep<G>(&mut self, guard: G) {
-        if let Some(visit) = &mut self.shared {
-            // SAFETY: the caller's; the collector keeps the value meanwhile.
-            unsafe { visit.kept.push(guard) };
-        }
+    pub unsafe fn locked<G: Deref<Target: Trace>>(&mut self, guard: G) {
+        let target = &raw const *guard;
+        // First: if what is inside panics, this lock is let go of after those inside it.
+        let guard = match &mut self.shared {
+            Some(visit) => {
+                // SAFETY: the caller's; the collector keeps the value meanwhile.
+                unsafe { visit.kept.push(guard) };
+                None
+            }
+            None => Some(guard),
+        };
+        // SAFETY: the caller's: it did not move with the guard, which is here or kept.
+        self.value(unsafe { &*target });
+        drop(guard);
     }
 
     #[inline]
     fn edge(&mut self, target: NonNull<Header>) {
         crate::prefetch::header(target);
         self.found.push(target);
-    }
-}
-
-/// How deep a question about nested types has gone.
-///
-/// A type such as `enum Expr { Add(Box<Expr>, Box<Expr>) }` contains itself;
-/// after a few steps [`Trace::may_hold_gc`] gives up and says `true`.
-///
-/// ```
-/// use cyclegc::{Gc, Trace, TypeDepth};
-///
-/// assert!(!<Vec<u8>>::may_hold_gc(TypeDepth::START));
-/// assert!(<Vec<Gc<u8>>>::may_hold_gc(TypeDepth::START));
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct TypeDepth(u8);
-
-impl TypeDepth {
-    /// Nothing was asked yet.
-    pub const START: TypeDepth = TypeDepth(0);
-
-    /// Asks about one more type inside; `true` when this is too deep.
-    ///
-    /// ```
-    /// use cyclegc::{Gc, Trace, Tracer, TypeDepth};
-    ///
-    /// struct Wrapper<T>(T);
-    ///
-    /// // SAFETY: what is owned is asked once.
-    /// unsafe impl<T: Trace> Trace for Wrapper<T> {
-    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
-    ///         tracer.value(&self.0);
-    ///     }
-    ///     fn may_hold_gc(depth: TypeDepth) -> bool {
-    ///         depth.inside(T::may_hold_gc)
-    ///     }
-    /// }
-    ///
-    /// assert!(!Gc::is_tracked(&Gc::new(Wrapper(1))));
-    /// assert!(Gc::is_tracked(&Gc::new(Wrapper(Gc::new(1)))));
-    /// ```
-    #[inline]
-    #[must_use]
-    pub fn inside(self, ask: impl FnOnce(TypeDepth) -> bool) -> bool {
-        self.0 >= 8 || ask(TypeDepth(self.0 + 1))
     }
 }

@@ -1,9 +1,10 @@
 //! `Trace` for collections of other crates, each behind a feature.
 
 use crate::edge::EdgeTracer;
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
 #[cfg(any(feature = "indexmap", feature = "hashbrown"))]
 use crate::trace_impls::{map, sequence};
+use crate::type_depth::TypeDepth;
 
 #[cfg(feature = "indexmap")]
 map! { [S: 'static] indexmap::IndexMap<K, V, S>, capacity; }
@@ -44,9 +45,8 @@ macro_rules! parking_lot {
         unsafe impl<T: Trace> Trace for parking_lot::$type<T> {
             fn trace(&self, tracer: &mut Tracer<'_>) {
                 if let Some(guard) = self.$try_lock() {
-                    tracer.value(&*guard);
-                    // SAFETY: the guard borrows from `self`.
-                    unsafe { tracer.keep(guard) };
+                    // SAFETY: the guard borrows from `self`, and so is what it protects.
+                    unsafe { tracer.locked(guard) };
                 }
             }
             fn trace_edges(&self, tracer: &mut EdgeTracer<'_>) {

@@ -9,7 +9,8 @@ use crate::gc::{Gc, HeaderOf};
 use crate::gc_box::GcBox;
 use crate::header::{DEAD, Header, WEAK_CUT};
 use crate::state;
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 use crate::weak_cell::WeakCell;
 
 /// A handle that does not keep its object alive (CPython `weakref.ref`).

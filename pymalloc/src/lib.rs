@@ -138,6 +138,8 @@ mod stdio;
 mod thread_heap;
 #[cfg(not(loom))]
 mod verify;
+#[cfg(not(any(loom, miri)))]
+mod weak_symbol;
 
 #[cfg(all(not(loom), feature = "fault-injection"))]
 pub mod fault;

@@ -11,37 +11,14 @@
 use core::ffi::c_void;
 use core::mem::transmute;
 
-/// The address of a function that may be missing: `None` then.
+use crate::weak_address;
+
+/// A function that may be missing: `None` then.
 macro_rules! weak {
     ($symbol:literal) => {{
-        let address: *const c_void;
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: reads an entry of the linker's table.
-        unsafe {
-            core::arch::asm!(
-                concat!(".weak ", $symbol),
-                concat!("mov {}, qword ptr [rip + ", $symbol, "@GOTPCREL]"),
-                out(reg) address,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: as above.
-        unsafe {
-            core::arch::asm!(
-                concat!(".weak ", $symbol),
-                concat!("adrp {0}, :got:", $symbol),
-                concat!("ldr {0}, [{0}, #:got_lo12:", $symbol, "]"),
-                out(reg) address,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        {
-            address = core::ptr::null();
-        }
+        let address = weak_address!($symbol);
         // SAFETY: null is `None`; else a function, without arguments or a result.
-        unsafe { transmute::<*const c_void, Option<extern "C" fn()>>(address) }
+        unsafe { transmute::<*mut c_void, Option<extern "C" fn()>>(address) }
     }};
 }
 

@@ -5,17 +5,19 @@
 //! A child that hangs is killed after a minute, which fails the test; the clock
 //! decides nothing else.
 
+#[path = "support/c_thread.rs"]
+mod c_thread;
 mod support;
 
 use std::ffi::c_void;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use c_thread::in_c_thread;
 use pymalloc::PyMalloc;
 use support::{Random, alone, are_all, assert_heap_is_sound};
 
@@ -108,35 +110,15 @@ fn live_in_child(inherited: Vec<Vec<u8>>) {
     exercise(1);
     drop(inherited);
     assert_heap_is_sound();
-    let mut born_here = Vec::new();
-    in_another_thread(&mut born_here);
+    let born_here = in_c_thread(|| {
+        exercise(2);
+        vec![7; 100]
+    });
     assert_eq!(born_here, [7; 100]);
     drop(born_here);
     pymalloc::trim();
     exercise(3);
     assert_heap_is_sound();
-}
-
-/// Fills `born` in a thread of the C library's. std's own takes a lock of std's when it
-/// starts, which a thread of the parent that was just starting may have held at the fork:
-/// then nobody frees it (Rust 1.95).
-fn in_another_thread(born: &mut Vec<u8>) {
-    extern "C" fn start(born: *mut c_void) -> *mut c_void {
-        exercise(2);
-        // SAFETY: `born`, lent until the thread has ended.
-        unsafe { *born.cast::<Vec<u8>>() = vec![7; 100] };
-        null_mut()
-    }
-    // SAFETY: zeros are a place for a thread's name.
-    let mut thread: libc::pthread_t = unsafe { std::mem::zeroed() };
-    let argument = std::ptr::from_mut(born).cast();
-    // SAFETY: the argument outlives the thread, which is joined below.
-    let status =
-        unsafe { libc::pthread_create(&raw mut thread, std::ptr::null(), start, argument) };
-    assert_eq!(status, 0, "pthread_create");
-    // SAFETY: the thread just made, joined once.
-    let status = unsafe { libc::pthread_join(thread, null_mut()) };
-    assert_eq!(status, 0, "pthread_join");
 }
 
 #[test]

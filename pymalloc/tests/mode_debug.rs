@@ -1,5 +1,7 @@
 //! An ordinary program under the debug mode.
 
+#[path = "support/c_thread.rs"]
+mod c_thread;
 #[path = "modes/program.rs"]
 mod program;
 

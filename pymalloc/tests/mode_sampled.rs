@@ -1,5 +1,7 @@
 //! An ordinary program under the sampled mode.
 
+#[path = "support/c_thread.rs"]
+mod c_thread;
 #[path = "modes/program.rs"]
 mod program;
 

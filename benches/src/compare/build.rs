@@ -1,6 +1,6 @@
 //! One program a contender, with and without LTO, below `target/compare`.
 //!
-//! All of them are built into one folder, one after the other, so that what they
+//! All of a package are built into one folder, one after the other, so that what they
 //! share is compiled once; each finished program is then copied to `bin/`.
 
 use std::env;
@@ -42,7 +42,8 @@ pub(super) fn build(
         Source::Python => return Ok(python(root, contender)),
     };
     let manifest = root.join("benches").join(package).join("Cargo.toml");
-    let target = root.join("target").join("compare");
+    let compare = root.join("target").join("compare");
+    let target = compare.join(package);
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--release", "--quiet", "--bin", package]);
     cargo.arg("--manifest-path").arg(&manifest);
@@ -57,7 +58,7 @@ pub(super) fn build(
         return Ok(Err(first_error(&String::from_utf8_lossy(&output.stderr))));
     }
 
-    let kept = target.join("bin");
+    let kept = compare.join("bin");
     let name = format!("{}{}", contender.name, if lto { "" } else { "-no-lto" });
     let path = kept.join(name);
     let copied = fs::create_dir_all(&kept)

@@ -39,7 +39,7 @@ pub(super) fn bars(results: &Results, line: Line, columns: &[usize]) -> String {
     let least = |n: usize| {
         results
             .cell(line, n)
-            .and_then(|cell| cell.figure(line.metric))
+            .and_then(|cell| cell.least(line.metric))
     };
     let mut entries: Vec<(usize, Option<f64>)> = columns.iter().map(|n| (*n, least(*n))).collect();
     let last = |value: Option<f64>| value.unwrap_or(f64::INFINITY);

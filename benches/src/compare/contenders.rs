@@ -27,6 +27,8 @@ pub(super) struct Contender {
     pub(super) note: &'static str,
     /// This repository's own: the others are its rivals.
     pub(super) is_ours: bool,
+    /// Two cores build it for minutes.
+    pub(super) builds_long: bool,
 }
 
 impl Contender {
@@ -51,6 +53,7 @@ const fn allocator(name: &'static str, feature: &'static str, package: &'static 
         package: Some(package),
         note: "",
         is_ours: false,
+        builds_long: false,
     }
 }
 
@@ -78,6 +81,13 @@ impl Contender {
         }
     }
 
+    const fn builds_long(self) -> Self {
+        Self {
+            builds_long: true,
+            ..self
+        }
+    }
+
     const fn noted(self, note: &'static str) -> Self {
         Self { note, ..self }
     }
@@ -92,7 +102,7 @@ pub(super) const CONTENDERS: &[Contender] = &[
     allocator("jemalloc", "jemalloc", "tikv-jemallocator"),
     allocator("snmalloc", "snmalloc", "snmalloc-rs"),
     allocator("rpmalloc", "rpmalloc", "rpmalloc"),
-    allocator("tcmalloc", "tcmalloc", "tcmalloc-better"),
+    allocator("tcmalloc", "tcmalloc", "tcmalloc-better").builds_long(),
     allocator("rallocator", "rallocator", "rallocator"),
     allocator("sefer", "sefer", "sefer-alloc"),
     allocator("ferroc", "ferroc", "ferroc"),

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use super::contenders::Contender;
 use crate::report::Scale;
-use crate::rows::Row;
+use crate::rows::{Kind, Row};
 
 pub(super) const HELP: &str = "\
 Runs PyMalloc and cyclegc beside their rivals and prints who wins which row.
 
 Usage: benches compare [OPTIONS]
 
-  --quick               a fifth of the work, few counts, and only programs built with
-                        link-time optimisation: 20 minutes on 2 cores
+  --quick               a fifth of the work, few counts, only programs built with
+                        link-time optimisation, and no tcmalloc, which two cores build
+                        for five minutes: 20 minutes on 2 cores
   --rows LIST           only rows with one of these texts in their name
   --allocators LIST     only these allocators and collectors, by name or part of it
   --runs N              runs of each, of which the least counts (7; quick: 3)
@@ -98,13 +99,25 @@ impl Options {
         if self.quick { Scale(200) } else { Scale::FULL }
     }
 
-    /// Memory repeats itself: fewer runs do.
-    pub(super) fn footprint_runs(&self) -> usize {
-        if self.quick { 1 } else { self.runs.min(3) }
+    /// Runs of a row. Memory repeats itself: fewer runs do. Where threads work together a run
+    /// goes one of two ways, as the scheduler likes: of more runs, each allocator's least is of
+    /// the better way.
+    pub(super) fn rounds(&self, row: &Row) -> usize {
+        match row.kind {
+            Kind::Footprint if self.quick => 1,
+            Kind::Footprint => self.runs.min(3),
+            _ if row.is_threaded => 2 * self.runs + 1,
+            _ => self.runs,
+        }
     }
 
     pub(super) fn wants(&self, row: &Row) -> bool {
         contains_any(row.name, &self.rows)
+    }
+
+    /// A quick comparison does without what takes minutes to build, unless it is asked for.
+    pub(super) fn leaves_out(&self, contender: &Contender) -> bool {
+        self.quick && contender.builds_long && self.contenders.is_empty()
     }
 
     pub(super) fn wants_contender(&self, contender: &Contender) -> bool {
@@ -129,6 +142,7 @@ fn contains_any(name: &str, parts: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::contenders::CONTENDERS;
     use crate::rows;
 
     fn parse(text: &str) -> Result<Option<Options>, String> {
@@ -142,9 +156,22 @@ mod tests {
         let full = parse("").unwrap().unwrap();
         assert!(quick.runs < full.runs);
         assert!(quick.scale().0 < full.scale().0);
-        assert!(quick.footprint_runs() < full.footprint_runs());
+        let rounds = |name| {
+            let row = rows::find(name).unwrap();
+            [quick.rounds(row), full.rounds(row)]
+        };
+        assert_eq!(rounds("pair"), [3, 7]);
+        assert_eq!(rounds("larson-2"), [7, 15]);
+        assert_eq!(rounds("survivors"), [1, 3]);
         assert!(quick.with_lto && !quick.without_lto && full.without_lto);
         assert_eq!(parse("--quick --runs 5").unwrap().unwrap().runs, 5);
+        let tcmalloc = CONTENDERS
+            .iter()
+            .find(|one| one.name == "tcmalloc")
+            .unwrap();
+        assert!(quick.leaves_out(tcmalloc) && !full.leaves_out(tcmalloc));
+        let asked_for = parse("--quick --allocators tcm").unwrap().unwrap();
+        assert!(!asked_for.leaves_out(tcmalloc) && asked_for.wants_contender(tcmalloc));
         let without = parse("--quick --no-lto").unwrap().unwrap();
         assert!(without.without_lto && !without.with_lto);
     }

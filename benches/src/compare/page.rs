@@ -133,7 +133,7 @@ fn numbers(results: &Results, section: &super::results::Section) -> String {
         let _ = write!(html, "<tr><td>{}", escaped(&line_name(line)));
         for n in &columns {
             let cell = results.cell(line, *n);
-            let value = cell.and_then(|cell| cell.figure(line.metric)).map(digits);
+            let value = cell.and_then(|cell| cell.least(line.metric)).map(digits);
             let excuse = || cell.map_or("-", |cell| cell.excuse(line.metric)).to_owned();
             let median = cell.and_then(|cell| cell.median(line.metric)).map(digits);
             let median = median

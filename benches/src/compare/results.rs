@@ -85,16 +85,6 @@ impl Cell {
     }
 
     /// What is shown and compared: the least of all runs, which others disturbed least.
-    /// Where threads work together it is the median: some rows go one of two ways,
-    /// as the scheduler likes, and the least would be luck.
-    pub(super) fn figure(&self, metric: Metric) -> Option<f64> {
-        if self.row.is_threaded && matches!(metric, Metric::Cpu | Metric::Wall) {
-            return self.median(metric);
-        }
-        self.least(metric)
-    }
-
-    /// The least of all runs.
     pub(super) fn least(&self, metric: Metric) -> Option<f64> {
         self.values(metric).into_iter().min_by(f64::total_cmp)
     }
@@ -334,7 +324,7 @@ impl Results {
             for metric in section.metrics {
                 let is_same =
                     |line: &Line| line.row.name == cell.row.name && line.metric == *metric;
-                if cell.figure(*metric).is_some() && !lines.iter().any(is_same) {
+                if cell.least(*metric).is_some() && !lines.iter().any(is_same) {
                     lines.push(Line {
                         row: cell.row,
                         metric: *metric,
@@ -357,7 +347,7 @@ impl Results {
         let mut ours: Option<f64> = None;
         let mut best: Option<(f64, &str)> = None;
         for (n, built) in self.built.iter().enumerate() {
-            let value = self.cell(line, n).and_then(|cell| cell.figure(line.metric));
+            let value = self.cell(line, n).and_then(|cell| cell.least(line.metric));
             let Some(value) = value.filter(|_| built.lto == line.lto) else {
                 continue;
             };

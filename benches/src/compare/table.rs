@@ -35,10 +35,10 @@ pub(super) fn table(results: &Results) -> String {
 /// How the numbers came about, in a line.
 pub(super) fn how(results: &Results) -> String {
     format!(
-        "The least of {} interleaved runs, of rows with threads the median ({} of memory rows){}; 'ratio' is ours over the best \
-         rival's: below 1 we win.",
+        "The least of {} interleaved runs, of rows with threads of {}{}; 'ratio' is ours over the \
+         best rival's: below 1 we win.",
         results.options.runs,
-        results.options.footprint_runs(),
+        2 * results.options.runs + 1,
         if results.options.quick {
             ", a fifth of the work"
         } else {
@@ -88,7 +88,7 @@ fn value(results: &Results, line: Line, built: usize) -> String {
     let Some(cell) = results.cell(line, built) else {
         return "-".to_owned();
     };
-    match cell.figure(line.metric) {
+    match cell.least(line.metric) {
         Some(value) => digits(value),
         None => cell.excuse(line.metric).to_owned(),
     }

@@ -76,7 +76,9 @@ impl Chain {
     }
 
     /// Handles to the objects, or to those that are still alive, in the chain's order;
-    /// none if they are not this thread's.
+    /// none if they are not this thread's ([`sync::objgraph::at_ids`] gives shared ones).
+    ///
+    /// [`sync::objgraph::at_ids`]: crate::sync::objgraph::at_ids
     ///
     /// Costs a visit to every object.
     ///

@@ -8,32 +8,7 @@ use super::components::Components;
 use super::graph::{ObjectGraph, ObjectId};
 use super::stacks::Frame;
 
-/// The cycles among this thread's objects.
-///
-/// Those that nothing outside reaches are garbage that waits for the collector, or what
-/// [`garbage`](crate::garbage) saved. Collects nothing. Costs a snapshot.
-///
-/// ```
-/// use cyclegc::{AnyGc, Gc, objgraph};
-/// use std::cell::RefCell;
-///
-/// let list = Gc::new(RefCell::new(Vec::<AnyGc>::new()));
-/// list.borrow_mut().push((&list).into());
-/// let report = objgraph::cycles();
-/// assert_eq!((report.cycle_count(), report.garbage_count()), (1, 0));
-/// drop(list);
-/// assert_eq!(objgraph::cycles().garbage_count(), 1);
-/// ```
-///
-/// # Panics
-///
-/// As [`snapshot`](super::snapshot).
-#[must_use]
-pub fn cycles() -> CycleReport {
-    super::snapshot().cycles()
-}
-
-/// What [`cycles`] found: cycles of the same shape together.
+/// What [`cycles`](super::cycles) found: cycles of the same shape together.
 ///
 /// A *cycle* here is a set of objects that all reach each other, which may hold many
 /// circles; its shape is the shortest one through one of its objects.
@@ -111,7 +86,7 @@ impl CycleReport {
 }
 
 impl ObjectGraph {
-    /// The cycles of the graph; see [`cycles`].
+    /// The cycles of the graph; see [`cycles`](super::cycles).
     ///
     /// Costs a few looks at every link.
     ///

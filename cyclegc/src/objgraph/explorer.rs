@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use super::class_tracker::ClassTracker;
-use super::collector_log::CollectorLog;
+use super::class_tracker::ClassSnapshot;
+use super::collector_log::Pause;
 use super::explorer_data::Data;
 use super::graph::ObjectGraph;
 use super::output::Output;
@@ -42,8 +42,8 @@ const SCRIPT: &str = concat!(
 pub struct Explorer<'a> {
     pub(super) graph: &'a ObjectGraph,
     pub(super) title: String,
-    pub(super) growth: Option<&'a ClassTracker>,
-    pub(super) collector: Option<&'a CollectorLog>,
+    pub(super) growth: Option<Vec<&'a ClassSnapshot>>,
+    pub(super) collector: Option<Vec<Pause>>,
     pub(super) limit: usize,
 }
 
@@ -67,17 +67,19 @@ impl<'a> Explorer<'a> {
         self
     }
 
-    /// With what a tracker saw.
+    /// With what a tracker saw: a [`ClassTracker`](super::ClassTracker), or one of
+    /// [`sync::objgraph`](crate::sync::objgraph::ClassTracker).
     #[must_use]
-    pub fn growth(mut self, tracker: &'a ClassTracker) -> Self {
-        self.growth = Some(tracker);
+    pub fn growth(mut self, tracker: impl IntoIterator<Item = &'a ClassSnapshot>) -> Self {
+        self.growth = Some(tracker.into_iter().collect());
         self
     }
 
-    /// With what the collector did.
+    /// With what the collector did so far: a [`CollectorLog`](super::CollectorLog), or one
+    /// of [`sync::objgraph`](crate::sync::objgraph::CollectorLog).
     #[must_use]
-    pub fn collector(mut self, log: &'a CollectorLog) -> Self {
-        self.collector = Some(log);
+    pub fn collector(mut self, log: impl IntoIterator<Item = Pause>) -> Self {
+        self.collector = Some(log.into_iter().collect());
         self
     }
 

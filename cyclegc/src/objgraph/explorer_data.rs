@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
+use super::class_tracker::type_names;
 use super::dominators::Dominators;
 use super::explorer::Explorer;
 use super::graph::{NodeFlags, ObjectGraph};
@@ -233,10 +234,10 @@ impl<'a> Data<'a> {
     /// For each snapshot label, milliseconds, objects, bytes, and objects and bytes of
     /// each type that `growthTypes` names.
     fn write_growth(&self, out: &mut Output<'_, impl Write>) -> io::Result<()> {
-        let Some(tracker) = self.explorer.growth else {
+        let Some(snapshots) = &self.explorer.growth else {
             return Ok(());
         };
-        let mut names = tracker.type_names();
+        let mut names = type_names(snapshots.iter().copied());
         names.truncate(CURVES);
         out.text(",\n\"growthTypes\":[")?;
         for (index, name) in names.iter().enumerate() {
@@ -244,7 +245,7 @@ impl<'a> Data<'a> {
             out.format(format_args!("{comma}{}", quoted(&short_type_name(name))))?;
         }
         out.text("],\n\"growth\":[")?;
-        for (index, snapshot) in tracker.snapshots().iter().enumerate() {
+        for (index, snapshot) in snapshots.iter().enumerate() {
             let comma = if index == 0 { "" } else { ",\n" };
             out.format(format_args!(
                 "{comma}[{},{:.3},{},{},[",
@@ -265,11 +266,11 @@ impl<'a> Data<'a> {
 
     /// Milliseconds, generation, microseconds, candidates, collected.
     fn write_pauses(&self, out: &mut Output<'_, impl Write>) -> io::Result<()> {
-        let Some(log) = self.explorer.collector else {
+        let Some(pauses) = &self.explorer.collector else {
             return Ok(());
         };
         out.text(",\n\"pauses\":[")?;
-        for (index, pause) in log.pauses().iter().enumerate() {
+        for (index, pause) in pauses.iter().enumerate() {
             let comma = if index == 0 { "" } else { ",\n" };
             out.format(format_args!(
                 "{comma}[{:.3},{},{:.1},{},{}]",

@@ -33,69 +33,32 @@ pub trait Handle: sealed::Sealed {
     fn identity(&self) -> usize;
 }
 
-impl<T: ?Sized> Handle for Gc<T> {
-    fn object(&self) -> NonNull<()> {
-        self.header().cast()
-    }
+/// A kind of handle, and its method that gives the header.
+macro_rules! handle {
+    ([$($generics:tt)*] $type:ty, is_shared: $is_shared:literal, $object:ident $(.$field:tt)?) => {
+        impl<$($generics)*> Handle for $type {
+            fn object(&self) -> NonNull<()> {
+                self.$object()$(.$field)?.cast()
+            }
 
-    fn is_shared(&self) -> bool {
-        false
-    }
+            fn is_shared(&self) -> bool {
+                $is_shared
+            }
 
-    fn identity(&self) -> usize {
-        self.identity()
-    }
+            fn identity(&self) -> usize {
+                self.identity()
+            }
+        }
+
+        impl<$($generics)*> sealed::Sealed for $type {}
+    };
 }
 
-impl Handle for AnyGc {
-    fn object(&self) -> NonNull<()> {
-        self.header().cast()
-    }
-
-    fn is_shared(&self) -> bool {
-        false
-    }
-
-    fn identity(&self) -> usize {
-        self.identity()
-    }
-}
-
-impl<T: ?Sized> Handle for sync::Gc<T> {
-    fn object(&self) -> NonNull<()> {
-        self.object().0.cast()
-    }
-
-    fn is_shared(&self) -> bool {
-        true
-    }
-
-    fn identity(&self) -> usize {
-        self.identity()
-    }
-}
-
-impl Handle for sync::AnyGc {
-    fn object(&self) -> NonNull<()> {
-        self.object().0.cast()
-    }
-
-    fn is_shared(&self) -> bool {
-        true
-    }
-
-    fn identity(&self) -> usize {
-        self.identity()
-    }
-}
+handle! { [T: ?Sized] Gc<T>, is_shared: false, header }
+handle! { [] AnyGc, is_shared: false, header }
+handle! { [T: ?Sized] sync::Gc<T>, is_shared: true, object.0 }
+handle! { [] sync::AnyGc, is_shared: true, object.0 }
 
 mod sealed {
-    use super::{AnyGc, Gc, sync};
-
     pub trait Sealed: Sized {}
-
-    impl<T: ?Sized> Sealed for Gc<T> {}
-    impl Sealed for AnyGc {}
-    impl<T: ?Sized> Sealed for sync::Gc<T> {}
-    impl Sealed for sync::AnyGc {}
 }

@@ -60,13 +60,6 @@ pub(super) unsafe fn known(object: NonNull<Header>) -> Option<ObjectId> {
     known.ok().flatten()
 }
 
-/// The number that the next new object gets.
-pub(super) fn next() -> ObjectId {
-    TABLE
-        .try_with(|table| ObjectId(table.borrow().next))
-        .unwrap_or(ObjectId(1))
-}
-
 /// Gives numbers to the objects of one snapshot.
 pub(super) struct Numbering {
     before: Table,

@@ -5,6 +5,11 @@ use std::io::{self, Write};
 
 const PIECE: usize = 64 * 1024;
 
+/// As `print!`, but nothing happens if nobody listens there.
+pub(crate) fn print_out(text: fmt::Arguments<'_>) {
+    let _ = io::stdout().write_fmt(text);
+}
+
 /// Writes to `out` when there is enough; [`Self::finish`] writes the rest.
 pub(super) struct Output<'a, W> {
     out: &'a mut W,

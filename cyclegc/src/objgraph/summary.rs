@@ -4,63 +4,75 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::bytes::Bytes;
-use super::census::print_out;
 use super::names::short_type_name;
+use super::output::print_out;
 use super::snapshot::snapshot;
 use super::type_stats::TypeStats;
 
-/// Remembers objects and bytes of each type, and says what changed since (Pympler's
-/// `SummaryTracker`).
+/// The `SummaryTracker` of one flavour: of the `snapshot` where it is used.
 ///
-/// ```
-/// use cyclegc::{Gc, objgraph::SummaryTracker};
-///
-/// let mut tracker = SummaryTracker::new();
-/// let list = Gc::new(vec![Gc::new(1_u64), Gc::new(2)]);
-/// let diff = tracker.diff();
-/// let numbers = diff.rows.iter().find(|row| row.name == "u64").unwrap();
-/// assert_eq!((numbers.count, numbers.bytes), (2, 48));
-/// drop(list);
-/// assert!(tracker.diff().rows.iter().all(|row| row.count < 0));
-/// assert!(tracker.diff().rows.is_empty());
-/// ```
-#[derive(Clone, Debug)]
-pub struct SummaryTracker {
-    before: TypeStats,
-}
-
-impl Default for SummaryTracker {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl SummaryTracker {
-    /// Remembers what is there now. Costs a snapshot.
-    #[must_use]
-    pub fn new() -> Self {
-        SummaryTracker {
-            before: snapshot().typestats(),
+/// `again` and `gone` are lines of the example, as of `census_functions`.
+macro_rules! summary_tracker {
+    ($flavour:literal, again: $again:literal, gone: $gone:literal) => {
+        /// Remembers objects and bytes of each type, and says what changed since (Pympler's
+        /// `SummaryTracker`).
+        ///
+        /// ```
+        #[doc = concat!("use ", $flavour, "::{Gc, objgraph::SummaryTracker};")]
+        ///
+        /// let mut tracker = SummaryTracker::new();
+        /// let list = Gc::new(vec![Gc::new([0_u8; 40]), Gc::new([1; 40])]);
+        #[doc = $again]
+        /// let diff = tracker.diff();
+        /// let arrays = diff.rows.iter().find(|row| row.name == "[u8; 40]").unwrap();
+        /// assert!(arrays.count == 2 && arrays.bytes > 80);
+        #[doc = $gone]
+        /// assert!(tracker.diff().rows.iter().all(|row| row.count < 0));
+        /// assert!(tracker.diff().rows.is_empty());
+        /// ```
+        #[derive(Clone, Debug)]
+        pub struct SummaryTracker {
+            before: TypeStats,
         }
-    }
 
-    /// What changed since the last time, which is now. Collects nothing; costs a snapshot.
-    pub fn diff(&mut self) -> SummaryDiff {
-        let now = snapshot().typestats();
-        let diff = now.since(&self.before);
-        self.before = now;
-        diff
-    }
+        impl Default for SummaryTracker {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
 
-    /// Prints [`Self::diff`] to standard output.
-    ///
-    /// ```
-    /// cyclegc::objgraph::SummaryTracker::new().print_diff();
-    /// ```
-    pub fn print_diff(&mut self) {
-        print_out(format_args!("{}", self.diff()));
-    }
+        impl SummaryTracker {
+            /// Remembers what is there now. Costs a snapshot.
+            #[must_use]
+            pub fn new() -> Self {
+                SummaryTracker {
+                    before: snapshot().typestats(),
+                }
+            }
+
+            /// What changed since the last time, which is now. Collects nothing; costs a
+            /// snapshot.
+            pub fn diff(&mut self) -> SummaryDiff {
+                let now = snapshot().typestats();
+                let diff = now.since(&self.before);
+                self.before = now;
+                diff
+            }
+
+            /// Prints [`Self::diff`] to standard output.
+            ///
+            /// ```
+            #[doc = concat!($flavour, "::objgraph::SummaryTracker::new().print_diff();")]
+            /// ```
+            pub fn print_diff(&mut self) {
+                print_out(format_args!("{}", self.diff()));
+            }
+        }
+    };
 }
+pub(crate) use summary_tracker;
+
+summary_tracker! { "cyclegc", again: "# let again = ();", gone: "drop(list);" }
 
 impl TypeStats {
     /// What is different from `before`, the most bytes first (Pympler's

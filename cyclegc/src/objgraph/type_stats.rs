@@ -68,7 +68,7 @@ pub struct TypeCount {
 }
 
 impl TypeStats {
-    pub(super) fn add(&mut self, name: &str, count: usize, bytes: usize) {
+    pub(crate) fn add(&mut self, name: &str, count: usize, bytes: usize) {
         match self.sums.get_mut(name) {
             Some(sum) => {
                 sum.0 += count;

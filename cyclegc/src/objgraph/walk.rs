@@ -8,7 +8,9 @@ use std::any::TypeId;
 use std::collections::HashSet;
 use std::ptr::NonNull;
 
+use super::graph::ObjectId;
 use super::hash::FastHash;
+use super::ids;
 use crate::any::AnyGc;
 use crate::header::{DEAD, Header, OPAQUE, TRACKED};
 use crate::module::is_visible;
@@ -73,12 +75,47 @@ pub(super) fn can_be_traced(header: &Header) -> bool {
     !header.has(OPAQUE)
 }
 
+/// An object that a walk has come upon.
+///
+/// # Invariants
+///
+/// 1. It is alive while this is borrowed.
+pub(super) struct Seen(NonNull<Header>);
+
+impl Seen {
+    fn header(&self) -> &Header {
+        // SAFETY: invariant 1.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(super) fn type_id(&self) -> TypeId {
+        (self.header().vtable().type_id)()
+    }
+
+    pub(super) fn type_name(&self) -> &'static str {
+        (self.header().vtable().type_name)()
+    }
+
+    /// The bytes of the allocation, without buffers that the value owns.
+    pub(super) fn size_bytes(&self) -> usize {
+        // SAFETY: invariant 1.
+        unsafe { (self.header().vtable().layout)(self.0) }.0.size()
+    }
+
+    /// The number that a snapshot gave to it.
+    pub(super) fn id(&self) -> Option<ObjectId> {
+        // SAFETY: invariant 1.
+        unsafe { ids::known(self.0) }
+    }
+}
+
 /// Every live object once; what is untracked comes after an object that refers to it.
-pub(super) fn each_object(mut visit: impl FnMut(NonNull<Header>)) {
+pub(super) fn each_object(mut visit: impl FnMut(&Seen)) {
     let mut seen = HashSet::with_hasher(FastHash);
     let mut found = Vec::new();
     for object in tracked() {
-        visit(object);
+        // INVARIANT: 1; `visit` drops no handle.
+        visit(&Seen(object));
         // SAFETY: `tracked` gives allocated objects, and no handle was dropped since.
         let header = unsafe { object.as_ref() };
         if !can_be_traced(header) {
@@ -95,8 +132,24 @@ pub(super) fn each_object(mut visit: impl FnMut(NonNull<Header>)) {
             let is_leaf = !unsafe { target.as_ref() }.has(TRACKED);
             // SAFETY: as above.
             if is_leaf && unsafe { is_node(*target) } && seen.insert(target.addr().get()) {
-                visit(*target);
+                // INVARIANT: 1, as above.
+                visit(&Seen(*target));
             }
         }
     }
+}
+
+/// Handles to the objects that suit.
+pub(super) fn select(mut suits: impl FnMut(&Seen) -> bool) -> Vec<AnyGc> {
+    let mut found = Vec::new();
+    each_object(|object| {
+        if suits(object) {
+            found.push(object.0);
+        }
+    });
+    let found = found.into_iter();
+    // SAFETY: the walk gave these live objects, and no handle was dropped since.
+    found
+        .map(|object| unsafe { AnyGc::share(object) })
+        .collect()
 }

@@ -61,6 +61,19 @@ impl AnyGc {
         }
     }
 
+    /// As [`Self::try_share`]; a hold on the object is given up.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the hold, and not the collector's lock.
+    pub(crate) unsafe fn from_held(object: Object) -> Option<AnyGc> {
+        // SAFETY: the hold keeps the memory.
+        let handle = unsafe { AnyGc::try_share(object) };
+        // SAFETY: the caller's.
+        unsafe { suspects::release_hold(object) };
+        handle
+    }
+
     /// One more handle to an object that cannot go meanwhile: it has one that is not in use.
     ///
     /// # Safety

@@ -24,14 +24,16 @@ use crate::sync::gc_box::GcBox;
 use crate::sync::header::{Header, Object};
 use crate::sync::types::{AtomicPtr, look_ptr};
 use crate::sync::visit::MARK;
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 
 /// A place for a [`Gc`], or none, that threads read and replace without a lock.
 ///
 /// As `arc_swap::ArcSwapOption`, and its cycles are collected. Reading costs an increment;
-/// no thread waits for another. An object that is displaced may live on until threads that
-/// were reading have finished, and until somebody writes to an `AtomicGc` or collects: its
-/// destructor runs in that thread, never in one that only reads.
+/// no thread waits for another, but for a push on a list now and then. An object that is
+/// displaced may live on until threads that were reading have finished, and until somebody
+/// writes to an `AtomicGc`, collects or takes a snapshot: its destructor runs in that thread,
+/// never in one that only reads.
 ///
 /// ```
 /// use cyclegc::sync::{AtomicGc, Gc};

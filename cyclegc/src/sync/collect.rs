@@ -11,7 +11,6 @@ use crate::generation::Generation;
 use crate::module::{CollectStats, Phase};
 use crate::sync::any::AnyGc;
 use crate::sync::collector::{Aftermath, Collector};
-use crate::sync::dealloc;
 use crate::sync::debug::{print_objects, print_start};
 use crate::sync::delete::{delete_garbage, finalize_garbage, let_go, run_callbacks};
 use crate::sync::domain::domain;
@@ -20,7 +19,7 @@ use crate::sync::guess::Candidate;
 use crate::sync::local;
 use crate::sync::proof::{Sentence, Verdict, prove};
 use crate::sync::types::{lock, try_lock};
-use crate::sync::unraisable::{guarded, report};
+use crate::sync::unraisable::report;
 use crate::unraisable::UnraisablePlace;
 
 /// `Gc::new` found more young objects than the threshold: collects, unless somebody does.
@@ -79,6 +78,8 @@ fn run(generation: Generation, debug: DebugFlags) -> CollectStats {
         Sentence::Hear
     };
     let mut verdict = locked(|collector| collector.find(generation, sentence, &mut aftermath));
+    // Before code of a user, which may wait for their destructors.
+    drop(std::mem::take(&mut aftermath.orphans));
     if debug.contains(DebugFlags::COLLECTABLE) {
         print_objects("collectable", &verdict.garbage);
     }
@@ -115,26 +116,19 @@ fn hear(
 ) -> Verdict {
     run_callbacks(heard.callbacks);
     finalize_garbage(&heard.garbage);
-    locked(|collector| {
+    let verdict = locked(|collector| {
         let mut verdict = prove(holds, Sentence::Die, aftermath);
         let resurrected = std::mem::take(&mut verdict.alive);
         collector.acquit(resurrected, generation);
         verdict
-    })
+    });
+    drop(std::mem::take(&mut aftermath.orphans));
+    verdict
 }
 
 /// Does what was left for when no lock is held.
 pub(crate) fn settle(aftermath: Aftermath, debug: DebugFlags) {
-    for orphan in aftermath.orphans {
-        guarded(
-            UnraisablePlace::Drop,
-            || "",
-            || {
-                // SAFETY: its count was 0 when the collector let its value go.
-                unsafe { dealloc::end(orphan) };
-            },
-        );
-    }
+    drop(aftermath.orphans);
     for (type_name, payload) in aftermath.panics {
         if debug.contains(DebugFlags::UNCOLLECTABLE) {
             crate::debug::print(format_args!("gc: uncollectable <{type_name}>"));
@@ -146,9 +140,9 @@ pub(crate) fn settle(aftermath: Aftermath, debug: DebugFlags) {
 
 /// Runs a phase under the collector's lock.
 pub(crate) fn locked<R>(phase: impl FnOnce(&mut Collector) -> R) -> R {
-    // Before the lock, since what was deferred may run here.
-    let _pinned = epoch::pin();
     let mut collector = lock(&domain().collector);
+    // After the lock: who waits for it must not hold up what others displaced.
+    let _pinned = epoch::pin();
     let _proving = Proving::enter();
     phase(&mut collector)
 }

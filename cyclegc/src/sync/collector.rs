@@ -17,11 +17,14 @@ use std::any::Any;
 use crate::generation::{Counts, Epochs, Generation, PERMANENT};
 use crate::module::GenerationStats;
 use crate::sync::any::AnyGc;
+use crate::sync::dealloc;
 use crate::sync::domain::domain;
 use crate::sync::guess::{Candidate, Guess, Guessed};
 use crate::sync::header::Object;
 use crate::sync::proof::{Sentence, Verdict, prove};
 use crate::sync::suspects::{keep_living, release_hold};
+use crate::sync::unraisable::guarded;
+use crate::unraisable::UnraisablePlace;
 
 /// Entries without a value that are not worth a sweep.
 const SWEEP_COUNT: usize = 1000;
@@ -46,13 +49,39 @@ pub(crate) struct Collector {
 /// What is left to do when no lock is held, since it runs code of a user.
 #[derive(Default)]
 pub(crate) struct Aftermath {
-    /// Objects whose last handle went while the collector kept their value.
-    pub(crate) orphans: Vec<Object>,
+    pub(crate) orphans: Orphans,
     /// What `trace` threw, with the type's name.
     pub(crate) panics: Vec<(&'static str, Box<dyn Any + Send>)>,
     /// For the `garbage`.
     pub(crate) saved: Vec<AnyGc>,
     pub(crate) candidate_count: usize,
+}
+
+/// Objects whose last handle went while the collector kept their value: it ends them, when
+/// these are dropped, with no lock held.
+#[derive(Default)]
+pub(crate) struct Orphans(Vec<Object>);
+
+impl Orphans {
+    /// Adds an object, whose count was 0 when the caller let its value go.
+    pub(crate) fn push(&mut self, object: Object) {
+        self.0.push(object);
+    }
+}
+
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        for orphan in self.0.drain(..) {
+            guarded(
+                UnraisablePlace::Drop,
+                || "",
+                || {
+                    // SAFETY: its count was 0 when the collector let its value go.
+                    unsafe { dealloc::end(orphan) };
+                },
+            );
+        }
+    }
 }
 
 impl Collector {

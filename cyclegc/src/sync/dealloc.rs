@@ -22,7 +22,7 @@ use crate::sync::domain::domain;
 use crate::sync::gc_box::{Erased, GcBox, free_any, free_box};
 use crate::sync::header::Object;
 use crate::sync::local::{self, Local};
-use crate::sync::second_word::{HAS_CELLS, TO_FINALIZE};
+use crate::sync::second_word::{HAS_CELLS, NUMBERED, TO_FINALIZE};
 use crate::sync::unraisable::{guarded, report};
 use crate::sync::weak_cell;
 use crate::sync::word::CountWord;
@@ -141,11 +141,27 @@ impl<T: Erased + ?Sized> Drop for End<T> {
     fn drop(&mut self) {
         // SAFETY: the value's own part keeps the memory.
         let second = &unsafe { self.object.head() }.second;
-        if second.ends_plainly() || second.release() {
+        // SAFETY: the value's own part is given up.
+        if second.ends_plainly() || unsafe { give_up_value(self.object) } {
             // SAFETY: no handle, no weak handle and no hold is left.
             unsafe { free_box::<T>(self.object) };
         }
     }
+}
+
+/// Gives up the value's part of the memory; true if the caller must give the memory back.
+///
+/// # Safety
+///
+/// The value is gone, and was the caller's to end.
+#[must_use]
+pub(crate) unsafe fn give_up_value(object: Object) -> bool {
+    // SAFETY: the value's own part keeps the memory.
+    let second = &unsafe { object.head() }.second;
+    if second.has(NUMBERED) {
+        domain().numbers.forget(object);
+    }
+    second.release()
 }
 
 /// How a destructor lies in those that run.

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::prefetch;
 use crate::sync::any::AnyGc;
-use crate::sync::dealloc::count_end;
+use crate::sync::dealloc::{count_end, give_up_value};
 use crate::sync::guess::Candidate;
 use crate::sync::header::Object;
 use crate::sync::second_word::TO_FINALIZE;
@@ -85,7 +85,8 @@ pub(crate) fn delete_garbage(dead: &[Object]) {
         if head.count.count() == 0 {
             head.count.acquire_last();
             // The hold keeps the memory for now.
-            let _is_last = head.second.release();
+            // SAFETY: invariant 2: the value was dropped above.
+            let _is_last = unsafe { give_up_value(*object) };
         }
         // Otherwise a destructor leaked a handle, or panicked and left one behind: the
         // memory is leaked with it.

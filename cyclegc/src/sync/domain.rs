@@ -2,7 +2,7 @@
 //!
 //! # Locks
 //!
-//! In the order in which they are taken; no path holds two of one row:
+//! In the order in which they are taken:
 //!
 //! | lock | held for | taken by |
 //! |---|---|---|
@@ -10,9 +10,16 @@
 //! | `looking` | some objects of a guess or a snapshot, or a proof | the collector; `Weak::upgrade` and `get_mut`, which wait for it to be let go |
 //! | shards, `cells`, `callbacks`, `garbage` | a push or a look | any thread |
 //! | `numbers` | a look, or an entry | any thread; a snapshot |
+//! | `marks` | a comparison with a snapshot | who asks what grew |
 //!
-//! No code of a user runs while one is held, but `Trace::trace` and `trace_edges`.
+//! Who has one may take one of a lower row. Of a row, `garbage` is held while a handle is
+//! cloned, which may list it in a shard, and a cell's `callback` is taken under `cells`; nothing
+//! else holds two. `epoch::READY`, the unraisable hook's and a background thread's own locks
+//! are held for a push or a look, and nothing is taken under them.
+//!
+//! No code of a user runs while one is held, but the functions of `Trace`.
 
+use crate::objgraph::growth::Marks;
 use crate::sync::any::AnyGc;
 use crate::sync::census::Census;
 use crate::sync::collector::Collector;
@@ -31,6 +38,7 @@ pub(crate) struct Domain {
     pub(crate) settings: Settings,
     pub(crate) garbage: Mutex<Vec<AnyGc>>,
     pub(crate) numbers: Numbers,
+    pub(crate) marks: Mutex<Marks>,
 }
 
 impl Domain {
@@ -45,6 +53,7 @@ impl Domain {
                 settings: Settings::new(),
                 garbage: Mutex::new(Vec::new()),
                 numbers: Numbers::new(),
+                marks: Mutex::new(Marks::new()),
             }
         }
     }

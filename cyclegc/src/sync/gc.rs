@@ -16,13 +16,15 @@ use crate::sync::second_word::{TO_FINALIZE, TRACKED};
 use crate::sync::suspects;
 use crate::sync::weak::Weak;
 use crate::sync::word::{CountWord, Take};
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 
 /// A counted handle to a value that threads share, whose cycles are collected.
 ///
 /// What [`Arc`](std::sync::Arc) is to `Rc`, this is to [`cyclegc::Gc`](crate::Gc): it has the
 /// same methods, and may be sent to other threads. Cloning and dropping count, atomically; a
-/// value dies at once when its last handle is dropped, in the thread that dropped it. Handles
+/// value dies at once when its last handle is dropped, in the thread that dropped it (or, if a
+/// collection or a snapshot is looking at it just then, in that thread, a moment later). Handles
 /// that refer to each other in a circle die at the next collection that covers their
 /// generation, in the thread that collects.
 ///

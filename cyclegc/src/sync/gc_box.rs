@@ -13,7 +13,8 @@ use crate::edge::EdgeTracer;
 use crate::sync::header::{Header, Object, TrackedHead, VTable};
 use crate::sync::second_word::{SecondWord, TO_FINALIZE, TRACKED};
 use crate::sync::word::{CountWord, UNSHARED};
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 
 /// An object: header and value.
 #[repr(C)]

@@ -4,6 +4,8 @@
 //! a collector does it, for a moment, while the threads go on: what is found may have changed
 //! when it is told.
 
+use std::any::TypeId;
+
 use crate::edge::{EdgeTracer, Sighting};
 use crate::generation::{Generation, PERMANENT};
 use crate::module::reach;
@@ -11,8 +13,8 @@ use crate::sync::any::AnyGc;
 use crate::sync::collect::locked;
 use crate::sync::epoch;
 use crate::sync::header::Object;
-use crate::sync::suspects::release_hold;
 use crate::sync::visit::Visit;
+use crate::sync::weak_cell::WeakCell;
 use crate::trace::Tracer;
 
 /// A handle that an object owns, and where in the object it is.
@@ -43,7 +45,8 @@ pub type Edge = crate::edge::Edge<AnyGc>;
 ///
 /// Frozen objects are not listed, as in CPython, nor are objects that a `&mut` from
 /// [`Gc::get_mut`](crate::sync::Gc::get_mut) may still reach, nor what was locked just then
-/// or moved meanwhile.
+/// or moved meanwhile; nor, while a collection runs finalizers and callbacks, what it found
+/// to be garbage before them.
 ///
 /// Waits while a collection looks for garbage, and costs a visit to all that is listed. The
 /// handles make the objects suspects; the last to go may end one, as any handle's end does.
@@ -62,7 +65,8 @@ pub fn objects(generation: Option<Generation>) -> Vec<AnyGc> {
     let (entries, epochs) = locked(|collector| {
         collector.take_shards();
         // What frozen ones refer to need not be frozen.
-        let entries: Vec<Object> = collector.lists.iter().flatten().copied().collect();
+        let entries = collector.lists.iter().flatten().copied();
+        let entries: Vec<Object> = entries.filter(|entry| !is_own(*entry)).collect();
         for entry in &entries {
             // SAFETY: an entry has a hold, and stays in its list while this thread has the
             // lock.
@@ -70,14 +74,9 @@ pub fn objects(generation: Option<Generation>) -> Vec<AnyGc> {
         }
         (entries, collector.epochs.clone())
     });
-    let handles = entries.into_iter().filter_map(|entry| {
-        // SAFETY: it was held.
-        let handle = unsafe { AnyGc::try_share(entry) };
-        // SAFETY: that hold is given up.
-        unsafe { release_hold(entry) };
-        handle
-    });
-    let suspects = handles.collect();
+    // SAFETY: it was held, and no lock is.
+    let share = |entry| unsafe { AnyGc::from_held(entry) };
+    let suspects = entries.into_iter().filter_map(share).collect();
     let mut objects = reach(suspects, AnyGc::address, |object| {
         let mut targets = referents(object);
         targets.retain(AnyGc::is_tracked);
@@ -148,7 +147,15 @@ fn look_at<R>(object: &AnyGc, look: impl FnOnce(&[Object]) -> R) -> R {
     // SAFETY: the handle keeps the value until the guards are gone, and since it could be
     // had, no `&mut` to the value exists.
     unsafe { (vtable.trace)(object.object(), &mut tracer) };
+    visit.found.retain(|target| !is_own(*target));
     look(&visit.found)
+}
+
+/// Whether an object, whose memory is kept, is a part of a weak handle: no user's.
+fn is_own(object: Object) -> bool {
+    // SAFETY: the caller's.
+    let vtable = unsafe { object.head() }.vtable;
+    (vtable.type_id)() == TypeId::of::<WeakCell>()
 }
 
 /// As [`referents`], each with the path to the handle.

@@ -13,7 +13,8 @@ use crate::sync::gc::Gc;
 use crate::sync::local::{self, Local};
 use crate::sync::types::{Mutex, lock};
 use crate::sync::weak::Weak;
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 
 interner! {
     "cyclegc::sync", [+ Send + Sync],

@@ -33,7 +33,7 @@
 //! | header bytes, tracked and not | 24, 16 | 32, 24 |
 //! | memory | pools of the thread | the global allocator's |
 //! | `objects`, `referrers` | know all tracked objects | know what is or was shared, and what that reaches: all that is part of a cycle, not all |
-//! | object graph | of all objects: [`objgraph`](crate::objgraph) | of the same, and of what it is given: [`objgraph`] |
+//! | object graphs, counts, growth | of all objects: [`objgraph`](crate::objgraph) | of the same, and of what it is given: [`objgraph`] |
 //!
 //! The two do not see each other: a handle of the one kind in an object of the other is a
 //! reference from outside, and a cycle through both kinds leaks.
@@ -55,9 +55,13 @@
 //!   threads, which may collect.
 //!
 //! A panic in one of them goes to [`set_unraisable_hook`]. Only a `Trace` by hand can panic
-//! while locks are held. That poisons those of std's in the value that was being traced, and a
-//! panic hook then runs under them and the collector's: it must not wait for a cell, nor call
-//! this module's functions.
+//! while locks are held. A collection then poisons none, but a panic hook then runs under those of the value
+//! that was being traced and the collector's: it must not wait for a cell, nor call this
+//! module's functions.
+//!
+//! A process that forks while it has other threads may use shared objects in the child until
+//! `exec` only if no other thread was using any: what they had locked stays locked, and a
+//! background [`Collector`] is not there.
 //!
 //! # Inside
 //!

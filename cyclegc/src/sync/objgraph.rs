@@ -1,9 +1,12 @@
 //! Object graphs of [`sync::Gc`](crate::sync::Gc): what there is, and what keeps it alive.
 //!
-//! As [`cyclegc::objgraph`](crate::objgraph), whose functions that take a handle take one of
-//! these, too: [`why_alive`], [`find_ref_chain`], [`find_backref_chain`], [`show_refs`],
-//! [`show_backrefs`] and [`asized`]. All else is asked of a [`snapshot`]: an [`ObjectGraph`],
-//! of which types, cycles, retained sizes, drawings, DevTools' file and the page come as of any.
+//! As [`cyclegc::objgraph`](crate::objgraph), name by name: [`count`], [`typestats`], [`growth`],
+//! [`new_objects`], [`by_type`], [`at`], [`leaking_objects`], [`cycles`], [`SummaryTracker`],
+//! [`ClassTracker`], [`CollectorLog`] and their like are here for shared objects. Its functions
+//! that take a handle take one of these, too: [`why_alive`], [`find_ref_chain`],
+//! [`find_backref_chain`], [`show_refs`], [`show_backrefs`] and [`asized`]. All else is asked of a
+//! [`snapshot`]: an [`ObjectGraph`], of which retained sizes, drawings, DevTools' file and the
+//! page come as of any.
 //!
 //! # Find a leak
 //!
@@ -22,7 +25,8 @@
 //! }
 //!
 //! let server = Gc::new(Server::default());
-//! let before = sync::objgraph::snapshot().typestats();
+//! let seen = server.clone(); // two handles: it is counted, and what it reaches
+//! sync::objgraph::growth(10); // from now on
 //! let worker = {
 //!     let server = server.clone();
 //!     std::thread::spawn(move || {
@@ -35,23 +39,18 @@
 //! worker.join().unwrap();
 //!
 //! // What grows?
-//! let graph = sync::objgraph::snapshot();
-//! println!("{}", graph.typestats().since(&before));
+//! assert_eq!(sync::objgraph::growth(10).to_string(), "Session        2        +2\n");
 //! // What keeps one of them alive?
-//! let session = graph.nodes().find(|node| node.short_type_name() == "Session").unwrap();
-//! let why = graph.why_alive(session).to_string();
-//! // Session #2 is alive because of this chain:
-//! // Server #1, held from outside by 1 handle
-//! //   .listeners[0]
-//! //   Session #2
-//! assert!(why.contains(".listeners[0]"));
-//!
-//! // With a handle to it, one call.
-//! let session = server.listeners.lock().unwrap()[0].clone();
-//! assert_eq!(objgraph::why_alive(&session).to_string(), why);
+//! let session = sync::objgraph::by_type::<Session>().pop().unwrap();
+//! let why = objgraph::why_alive(&session).to_string();
+//! // Session #3 is alive because of this chain:
+//! // Server #1, held from outside by 2 handles
+//! //   .listeners[1]
+//! //   Session #3
+//! assert!(why.contains(".listeners["));
 //! ```
 //!
-//! *Is it a cycle?* `snapshot().cycles().garbage()` says so, before [`collect`] as well as
+//! *Is it a cycle?* `cycles().garbage()` says so, before [`collect`] as well as
 //! after one with [`DebugFlags::LEAK`](crate::DebugFlags::LEAK), which saves what it finds.
 //!
 //! # What a snapshot sees
@@ -66,6 +65,24 @@
 //! An object with one handle ever, in a static for instance, is not found, nor is what only it
 //! reaches; its links to others look like handles from outside. Give it as a root. Every
 //! cycle that became garbage has a suspect, until it is collected.
+//!
+//! # What is counted
+//!
+//! Counts, growth and trackers know what a snapshot sees, and [`by_type`] and [`at`] find no
+//! more:
+//!
+//! - An object comes into sight with its second handle, and with it all that it reaches. It goes
+//!   out of sight when two old collections in a row have seen it with one. *Who keeps a second
+//!   handle to an object keeps it in sight*: with one to what holds the rest of a program, as
+//!   in the example, counts miss nothing that is held there.
+//! - What is in a cell that a thread has locked just then is not counted, unless something
+//!   else leads there.
+//! - What is made, moved or let go meanwhile may be counted or not. Where threads rest, the
+//!   count of what is in sight is exact.
+//!
+//! What was out of sight for a while is no growth when it is back: [`growth`] compares with the
+//! most there ever were. What comes into sight for the first time is growth, however old. So a
+//! type that grows once tells little; one that grows each time leaks.
 //!
 //! # What threads may do meanwhile
 //!
@@ -97,8 +114,8 @@
 //! # Numbers
 //!
 //! [`ObjectId`]s of shared objects are the process's, those of a thread's objects the thread's:
-//! one of each may have the same number. [`objgraph::at`](crate::objgraph::at) looks among the
-//! thread's, and [`Chain::objects`] gives none of shared ones.
+//! one of each may have the same number. [`at`] and [`at_ids`] look among the former, those of
+//! [`cyclegc::objgraph`](crate::objgraph::at) among the latter.
 //!
 //! [`why_alive`]: crate::objgraph::why_alive
 //! [`find_ref_chain`]: crate::objgraph::find_ref_chain
@@ -108,17 +125,26 @@
 //! [`asized`]: crate::objgraph::asized
 //! [`ObjectGraph`]: crate::objgraph::ObjectGraph
 //! [`ObjectId`]: crate::objgraph::ObjectId
-//! [`Chain::objects`]: crate::objgraph::Chain::objects
 //! [`Node::hides_links`]: crate::objgraph::Node::hides_links
 //! [`collect`]: crate::sync::collect
 //! [`garbage`]: crate::sync::garbage
 //! [`Gc::get_mut`]: crate::sync::Gc::get_mut
 
 mod capture;
+mod census;
+mod growth;
 mod ids;
 mod snapshot;
+mod trackers;
+mod walk;
 
+pub use census::{
+    at, at_ids, by_type, by_type_name, count, cycles, leaking_objects, most_common_types,
+    show_most_common_types, typestats,
+};
+pub use growth::{GrowthTracker, NewObjects, growth, new_objects, show_growth};
 pub(crate) use ids::Numbers;
 pub use ids::forget_ids;
 pub use snapshot::{Handle, SnapshotOptions, snapshot};
 pub(crate) use snapshot::{known_id, snapshot_for};
+pub use trackers::{ClassTracker, CollectorLog, SummaryTracker};

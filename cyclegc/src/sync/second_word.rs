@@ -89,7 +89,10 @@ impl SecondWord {
     /// Keeps the memory. The caller knows that it is kept now.
     pub(crate) fn hold(&self) {
         // ORDERING: Relaxed: as in `downgrade`.
-        self.0.fetch_add(HOLD, Relaxed);
+        let before = self.0.fetch_add(HOLD, Relaxed);
+        if before & HOLDS > HOLDS / 2 {
+            crate::debug::abort(format_args!("too many threads ask for all objects"));
+        }
     }
 
     /// Ends a hold; true if the caller must give the memory back.

@@ -5,8 +5,9 @@
 //!
 //! # Invariants
 //!
-//! 1. An entry has a hold: the memory of its object stays, its value need not. Entries whose
-//!    value is gone are swept out when the memory they keep has doubled since the last sweep.
+//! 1. An entry has a hold: the memory of its object stays, its value need not. Entries that
+//!    keep memory which nothing else keeps are swept out when all that entries keep has
+//!    doubled since the last sweep.
 
 use crate::sync::domain::domain;
 use crate::sync::gc_box::free_any;
@@ -77,19 +78,20 @@ unsafe fn size_bytes(object: Object) -> usize {
     unsafe { (vtable.layout)(object) }.0.size()
 }
 
-/// Gives the hold of an entry up if its value is gone; false if so.
+/// Gives the hold of an entry up if its value is gone, and no `Weak` handle keeps its memory
+/// anyway; false if so.
 ///
 /// # Safety
 ///
 /// The caller has the hold.
 pub(crate) unsafe fn keep_living(object: Object) -> bool {
     // SAFETY: the hold keeps the memory.
-    let has_value = unsafe { object.head() }.second.weak() != 0;
-    if !has_value {
+    let is_used = unsafe { object.head() }.second.weak() != 0;
+    if !is_used {
         // SAFETY: the caller's.
         unsafe { release_hold(object) };
     }
-    has_value
+    is_used
 }
 
 /// Gives a hold up, and the memory back if it was the last that kept it.

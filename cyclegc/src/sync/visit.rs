@@ -4,6 +4,8 @@
 //!
 //! 1. A kept guard borrows from an object whose value the collector keeps; guards are
 //!    dropped before that ends, in the thread that took them.
+//! 2. A guard that lies behind another was kept after it, and is dropped before it: what it
+//!    borrows may go when the other is gone.
 
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, align_of, size_of};
@@ -121,7 +123,8 @@ impl Kept {
     ///
     /// # Safety
     ///
-    /// It is dropped while what it borrows is there (invariant 1).
+    /// It is dropped while what it borrows is there (invariant 1), and those that it lies
+    /// behind were pushed before (invariant 2).
     #[inline]
     pub(crate) unsafe fn push<G>(&mut self, guard: G) {
         if size_of::<G>() <= size_of::<Bytes>() && align_of::<G>() <= align_of::<Bytes>() {
@@ -144,9 +147,17 @@ impl Kept {
         });
     }
 
-    /// Drops all guards.
+    /// Drops all guards, the last first (invariant 2).
     pub(crate) fn release(&mut self) {
-        self.0.clear();
+        while let Some(guard) = self.0.pop() {
+            drop(guard);
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 

@@ -15,7 +15,8 @@ use crate::sync::second_word::WEAK_CUT;
 use crate::sync::suspects;
 use crate::sync::weak_cell::WeakCell;
 use crate::sync::word::Upgrade;
-use crate::trace::{Trace, Tracer, TypeDepth};
+use crate::trace::{Trace, Tracer};
+use crate::type_depth::TypeDepth;
 
 /// A handle that does not keep its object alive (CPython `weakref.ref`).
 ///

@@ -107,6 +107,7 @@ fn unsized_values_are_collected_too() {
 
 #[test]
 fn headers_are_small() {
+    let _alone = alone();
     assert_eq!(AnyGc::from(Gc::new(1_u64)).allocation_size(), 24 + 8);
     let tracked = AnyGc::from(Gc::new(Mutex::new(None::<AnyGc>)));
     assert_eq!(tracked.allocation_size(), 32 + tracked.size());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use cyclegc::Trace;
 use cyclegc::sync::{self, Gc};
 
-use crate::support::{Life, Locked as _, Node, alone, join, ring};
+use crate::support::{Life, Locked as _, Node, SetAtEnd, alone, join, ring};
 
 #[test]
 fn what_a_guard_protects_is_not_looked_into() {
@@ -140,6 +140,7 @@ fn handles_that_move_and_are_smuggled_while_threads_collect_stay_good() {
             })
         };
         let threads = vec![collects(), collects()];
+        let end = SetAtEnd(&stop);
         for _ in 0..if cfg!(debug_assertions) { 3000 } else { 30_000 } {
             for (from, to) in [(&a, &b), (&b, &a)] {
                 let ball = from.links().pop();
@@ -147,7 +148,7 @@ fn handles_that_move_and_are_smuggled_while_threads_collect_stay_good() {
                 to.links().extend(ball);
             }
         }
-        stop.store(true, SeqCst);
+        drop(end);
         join(threads);
     });
     assert_eq!(alive.load(SeqCst), 3);

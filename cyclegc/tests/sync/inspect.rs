@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock, TryLockError};
 use cyclegc::sync::{self, AnyGc, AtomicGc, Edge, Gc, Weak};
 use cyclegc::{Generation, Trace, Tracer};
 
-use crate::support::{Node, alone, collect_all, join, ring};
+use crate::support::{Node, SetAtEnd, alone, collect_all, join, ring};
 
 fn same(mut found: Vec<AnyGc>, mut expected: Vec<AnyGc>) -> bool {
     found.sort_by_key(AnyGc::address);
@@ -98,6 +98,22 @@ fn a_value_that_may_be_borrowed_mutably_is_not_listed() {
     assert_eq!(sync::objects(None).len(), 1);
 }
 
+#[test]
+fn what_a_weak_handle_is_made_of_is_not_told() {
+    #[derive(Trace)]
+    struct Watcher(Mutex<Option<Weak<u8>>>);
+
+    let alone = alone();
+    let target = Gc::new(1);
+    let watcher = Gc::new(Watcher(Mutex::default()));
+    let weak = Weak::with_callback(&target, || ());
+    *watcher.0.lock().unwrap() = Some(weak.clone());
+    drop(watcher.clone());
+    assert_eq!(alone.tracked_count(), 2);
+    assert_eq!(sync::objects(None), [AnyGc::from(&watcher)]);
+    assert!(sync::referents(&watcher).is_empty() && sync::edges(&watcher).is_empty());
+}
+
 /// Has no names for its edges, and a lock that it knows how to take.
 struct ByHand(Mutex<Vec<AnyGc>>);
 
@@ -105,9 +121,8 @@ struct ByHand(Mutex<Vec<AnyGc>>);
 unsafe impl Trace for ByHand {
     fn trace(&self, tracer: &mut Tracer<'_>) {
         if let Ok(guard) = self.0.try_lock() {
-            tracer.value(&*guard);
-            // SAFETY: the guard borrows from `self` alone.
-            unsafe { tracer.keep(guard) };
+            // SAFETY: the guard borrows from `self` alone, and so is what it protects.
+            unsafe { tracer.locked(guard) };
         }
     }
 }
@@ -243,6 +258,7 @@ fn looking_at_objects_keeps_none_while_threads_use_them() {
     let rounds = if cfg!(debug_assertions) { 200 } else { 2000 };
     std::thread::scope(|scope| {
         let changes = scope.spawn(|| {
+            let _end = SetAtEnd(&done);
             for _ in 0..rounds {
                 let first = ring(&alive, 3);
                 let second = first.links()[0].clone();
@@ -252,7 +268,6 @@ fn looking_at_objects_keeps_none_while_threads_use_them() {
                 second.link(&second);
                 drop((second, third));
             }
-            done.store(true, SeqCst);
         });
         let looks = scope.spawn(|| {
             while !done.load(SeqCst) {

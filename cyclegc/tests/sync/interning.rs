@@ -239,6 +239,7 @@ fn a_map_in_a_cycle_does_not_keep_it() {
 #[cfg(feature = "serde")]
 #[test]
 fn handles_are_serialized_as_their_values() {
+    let _alone = alone();
     let value: Gc<Vec<Gc<str>>> = Gc::new(vec!["a".into(), "b".into()]);
     let text = serde_json::to_string(&value).unwrap();
     assert_eq!(text, r#"["a","b"]"#);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod collecting;
+mod growth;
 mod handles;
 mod hard_cases;
 mod inspect;

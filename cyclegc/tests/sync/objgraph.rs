@@ -348,6 +348,20 @@ fn numbers_stay_and_are_never_used_twice() {
     assert_eq!(id(&keep), first, "though other snapshots did not see it");
 }
 
+#[test]
+fn an_old_graph_finds_an_object_whatever_other_snapshots_saw() {
+    let _alone = alone();
+    // Many, each with one handle: who is not asked about them does not see them.
+    let many = Gc::new((0..2000).map(Gc::new).collect::<Vec<_>>());
+    let graph = graph_of(&many);
+    let id = graph.find(&many).unwrap().id();
+    assert_eq!(sync::objgraph::snapshot().len(), 0);
+    assert_eq!(graph.find(&many).unwrap().id(), id);
+    assert_eq!(graph_of(&many).find(&many[1999]).map(|node| node.id()), {
+        graph.find(&many[1999]).map(|node| node.id())
+    });
+}
+
 /// Knows no names.
 struct ByHand(Mutex<Vec<Gc<u8>>>, AtomicGc<u8>);
 

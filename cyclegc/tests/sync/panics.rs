@@ -1,9 +1,8 @@
 //! Panics in `trace`, finalizers, callbacks and destructors leave the collector usable, and
 //! leak at most what they were in.
 
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, TryLockError};
 
 use cyclegc::sync::{self, AnyGc, Gc, Weak};
 use cyclegc::{Finalize, Trace, Tracer, UnraisablePlace};
@@ -55,6 +54,67 @@ fn in_trace() {
     let bad = weak.get().unwrap().upgrade().unwrap();
     let taken = bad.0.try_lock().unwrap().take();
     drop(taken);
+}
+
+/// A lock that lies behind another is let go of before that one, also if a `trace` panics
+/// that had taken both: who gets the outer one may drop the inner one.
+#[test]
+fn in_trace_behind_two_locks() {
+    static OUTER: Mutex<Option<Gc<Outer>>> = Mutex::new(None);
+    /// Of each look, if the outer lock was free: whether the inner one was kept.
+    static SEEN: Mutex<Vec<Option<bool>>> = Mutex::new(Vec::new());
+
+    type Inner = (Mutex<Option<AnyGc>>, Bad);
+    #[derive(Trace)]
+    struct Outer(Mutex<Vec<Inner>>);
+    struct Bad;
+    // SAFETY: too few edges are reported.
+    unsafe impl Trace for Bad {
+        fn trace(&self, _: &mut Tracer<'_>) {
+            panic!("trace");
+        }
+    }
+    /// Looks at the locks when it is traced itself, behind the other in the same breath.
+    struct Looks(Mutex<Option<AnyGc>>);
+    // SAFETY: the handle is reported once, its lock is kept.
+    unsafe impl Trace for Looks {
+        fn trace(&self, tracer: &mut Tracer<'_>) {
+            if let Some(outer) = &*OUTER.lock().unwrap() {
+                let outer = match outer.0.try_lock() {
+                    Ok(guard) => Some(guard),
+                    Err(TryLockError::Poisoned(guard)) => Some(guard.into_inner()),
+                    Err(TryLockError::WouldBlock) => None,
+                };
+                let is_inner_kept = outer.map(|guard| guard[0].0.try_lock().is_err());
+                SEEN.lock().unwrap().push(is_inner_kept);
+            }
+            tracer.value(&self.0);
+        }
+    }
+
+    let _alone = alone();
+    let caught = caught_by(|| {
+        let outer = Gc::new(Outer(Mutex::new(vec![(Mutex::default(), Bad)])));
+        // Suspects, in this order.
+        drop(outer.clone());
+        let looks = Gc::new(Looks(Mutex::default()));
+        outer.0.lock().unwrap()[0].0 = Mutex::new(Some((&looks).into()));
+        *looks.0.lock().unwrap() = Some((&outer).into());
+        drop(looks);
+        *OUTER.lock().unwrap() = Some(outer);
+        sync::collect();
+    });
+    let outer = OUTER.lock().unwrap().take().unwrap();
+    assert_eq!(caught, [UnraisablePlace::Trace]);
+    let seen = std::mem::take(&mut *SEEN.lock().unwrap());
+    assert!(!seen.is_empty());
+    assert!(!seen.contains(&Some(true)), "{seen:?}");
+    // All are let go of by now, and none is poisoned.
+    let inner = std::mem::take(&mut *outer.0.try_lock().unwrap());
+    let looks = inner[0].0.try_lock().unwrap().take();
+    drop((outer, looks));
+    drop(inner);
+    sync::collect();
 }
 
 #[test]

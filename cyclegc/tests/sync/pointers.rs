@@ -1,7 +1,8 @@
 //! `AtomicGc`: threads that read, replace and exchange.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc::{self, TryRecvError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use cyclegc::Trace;
@@ -111,9 +112,17 @@ fn who_only_reads_runs_no_destructors() {
         _ends: Ends(Some((reached, Mutex::new(go_on)))),
     });
     let (place, other) = (AtomicGc::new(slow), AtomicGc::new(Gc::new(1)));
+    let place_of_slow = &place;
     thread::scope(|scope| {
-        let held_up = scope.spawn(|| (0..100).for_each(|_| place.store(watched())));
+        // A thread of an earlier test that is ending may keep what was displaced for a moment.
+        let (enough, is_enough) = mpsc::channel::<()>();
+        let held_up = scope.spawn(move || {
+            while let Err(TryRecvError::Empty) = is_enough.try_recv() {
+                place_of_slow.store(watched());
+            }
+        });
         is_reached.recv().unwrap();
+        drop(enough);
         let place = AtomicGc::new(watched());
         (0..10).for_each(|_| place.store(watched()));
         drop(go);

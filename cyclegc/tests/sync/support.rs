@@ -1,6 +1,6 @@
 //! What the tests share: a node, and the process.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cyclegc::Trace;
@@ -48,6 +48,15 @@ impl Drop for Alone {
     fn drop(&mut self) {
         sync::set_threshold(700, 10, 10);
         sync::enable();
+    }
+}
+
+/// Sets a flag when it goes, also if a panic comes: who waits for the flag does not hang.
+pub(crate) struct SetAtEnd<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
     }
 }
 

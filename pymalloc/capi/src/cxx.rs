@@ -18,39 +18,12 @@ use core::ffi::{CStr, c_void};
 use core::fmt::Write;
 use core::mem::{ManuallyDrop, transmute};
 
+use allocator::weak_address;
+
 use crate::request::{self, ALIGNMENT, Line, alloc_quietly, refuse};
 
 type Handler = extern "C-unwind" fn();
 type Thrower = extern "C-unwind" fn() -> !;
-
-/// The address of a symbol that may be missing: null then.
-macro_rules! weak_address {
-    ($symbol:literal) => {{
-        let address: *mut c_void;
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: reads an entry of the linker's table.
-        unsafe {
-            core::arch::asm!(
-                concat!(".weak ", $symbol),
-                concat!("mov {}, qword ptr [rip + ", $symbol, "@GOTPCREL]"),
-                out(reg) address,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: as above.
-        unsafe {
-            core::arch::asm!(
-                concat!(".weak ", $symbol),
-                concat!("adrp {0}, :got:", $symbol),
-                concat!("ldr {0}, [{0}, #:got_lo12:", $symbol, "]"),
-                out(reg) address,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        address
-    }};
-}
 
 #[inline(always)]
 fn new(size: usize, alignment: usize) -> *mut c_void {

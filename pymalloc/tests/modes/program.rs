@@ -8,6 +8,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::c_thread::in_c_thread;
+
 /// Strings, maps and vectors that grow, checked.
 fn work(seed: usize) -> usize {
     let mut words: HashMap<usize, Vec<String>> = HashMap::new();
@@ -89,8 +91,7 @@ pub(crate) fn forks_while_threads_allocate() {
         let child = unsafe { libc::fork() };
         assert!(child >= 0, "fork: {}", std::io::Error::last_os_error());
         if child == 0 {
-            let other = thread::spawn(|| work(7));
-            let is_done = work(3) > 0 && other.join().is_ok_and(|count| count > 0);
+            let is_done = work(3) > 0 && in_c_thread(|| work(7)) > 0;
             // SAFETY: the child has nothing to flush.
             unsafe { libc::_exit(i32::from(!is_done)) };
         }

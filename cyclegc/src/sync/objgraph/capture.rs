@@ -51,15 +51,25 @@ const ROOM: usize = 64 * 1024;
 
 /// Takes the snapshot that `options` say.
 pub(super) fn capture(options: &SnapshotOptions<'_>) -> ObjectGraph {
+    capture_and(options, |_| ()).finish()
+}
+
+/// As [`capture`], but for what can be done without the objects; `look` is shown them while
+/// their memory is kept.
+pub(super) fn capture_and(
+    options: &SnapshotOptions<'_>,
+    look: impl FnOnce(&[Object]),
+) -> GraphBuilder {
     if local::with(|local| local.proving.get()) {
-        return GraphBuilder::shared().finish();
+        return GraphBuilder::shared();
     }
     // What an `AtomicGc` lost would seem to be held from outside.
     epoch::flush_all();
     let mut aftermath = Aftermath::default();
     let (mut builder, memory_starts) = locked(|collector| {
         collector.take_shards();
-        Capture::new(options, &collector.epochs, &mut aftermath).run(collector)
+        let capture = Capture::new(options, &collector.epochs, &mut aftermath);
+        capture.run(collector, look)
     });
     settle(aftermath, DebugFlags::empty());
     // Code of a user may do anything: no object is looked at any more.
@@ -68,7 +78,7 @@ pub(super) fn capture(options: &SnapshotOptions<'_>) -> ObjectGraph {
             builder.stack(node, &stack_of(start));
         }
     }
-    builder.finish()
+    builder
 }
 
 struct Capture<'a> {
@@ -170,7 +180,11 @@ impl<'a> Capture<'a> {
     }
 
     /// The nodes, their links, and where their memory starts.
-    fn run(mut self, collector: &Collector) -> (GraphBuilder, Vec<usize>) {
+    fn run(
+        mut self,
+        collector: &Collector,
+        look: impl FnOnce(&[Object]),
+    ) -> (GraphBuilder, Vec<usize>) {
         for saved in lock(&domain().garbage).iter() {
             // SAFETY: it is a handle.
             unsafe { self.node(saved.object()) };
@@ -198,7 +212,7 @@ impl<'a> Capture<'a> {
             }
         }
         self.subtract_others();
-        domain().numbers.sweep(&self.nodes.objects);
+        look(&self.nodes.objects);
         (self.builder, self.memory_starts)
     }
 
@@ -280,6 +294,7 @@ impl<'a> Capture<'a> {
             Pin::Gone => {
                 entry.ref_count = 0;
                 entry.outside_count = 0;
+                domain().numbers.forget(object);
                 return;
             }
         }

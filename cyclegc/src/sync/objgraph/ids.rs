@@ -1,12 +1,14 @@
 //! Numbers of objects that threads share.
 //!
-//! As in `crate::objgraph::ids`, but one table for the process, and a snapshot that sees a part of the
-//! objects leaves the numbers of the others.
+//! As in `crate::objgraph::ids`, but one table for the process, and an object's end takes it out:
+//! a snapshot sees a part of the objects, and does not know which of the others are alive.
 //!
 //! # Invariants
 //!
 //! 1. An object with the flag `NUMBERED` whose address is a key of `numbers` has that
-//!    number. Only who has the collector's lock sets the flag, and writes the entry with it.
+//!    number. Only who has the collector's lock sets the flag, and makes the entry with it.
+//!    (An object that ends while it is given a number may leave an entry behind, which the
+//!    next object there replaces: that has no flag.)
 
 use crate::objgraph::{AddressMap, FastHash, ObjectId};
 use crate::sync::domain::domain;
@@ -21,10 +23,6 @@ struct Table {
     numbers: AddressMap<u32>,
     next: u32,
 }
-
-/// Entries of objects that a snapshot did not see, and may be dead, which are kept in any
-/// case.
-const KEPT: usize = 1000;
 
 impl Numbers {
     maybe_const! {
@@ -59,18 +57,13 @@ impl Numbers {
         ObjectId(number)
     }
 
-    /// Forgets objects that were not seen, if they are many.
-    pub(super) fn sweep(&self, seen: &[Object]) {
-        let mut table = lock(&self.0);
-        if table.numbers.len() <= 2 * seen.len() + KEPT {
-            return;
+    /// Forgets an object, whose value is gone and whose memory is still there.
+    pub(crate) fn forget(&self, object: Object) {
+        let numbers = &mut lock(&self.0).numbers;
+        numbers.remove(&object.address());
+        if numbers.len() < numbers.capacity() / 4 {
+            numbers.shrink_to(2 * numbers.len());
         }
-        let before = std::mem::take(&mut table.numbers);
-        let of = |object: &Object| {
-            let number = before.get(&object.address())?;
-            Some((object.address(), *number))
-        };
-        table.numbers = seen.iter().filter_map(of).collect();
     }
 }
 
@@ -88,8 +81,9 @@ pub(super) unsafe fn known(object: Object) -> Option<ObjectId> {
     table.numbers.get(&object.address()).copied().map(ObjectId)
 }
 
-/// Gives the memory back that object numbers take, about 16 bytes for each object of
-/// the last snapshots. Objects get new numbers from then on.
+/// Gives the memory back that object numbers take, about 16 bytes for each living object
+/// that a snapshot has seen. Objects get new numbers from then on, and graphs of before
+/// do not find them.
 ///
 /// ```
 /// use cyclegc::sync::{Gc, objgraph};

@@ -97,7 +97,7 @@ impl<'a> SnapshotOptions<'a> {
 
     /// Adds an object as [`root`](Self::root) does, but does not count `handle` itself among
     /// those from outside: it is the one with which somebody asks. It counts if it lies in an
-    /// object of the graph.
+    /// object of the graph whose edges have names.
     ///
     /// ```
     /// use cyclegc::sync::{Gc, objgraph::SnapshotOptions};

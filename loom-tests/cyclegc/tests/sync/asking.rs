@@ -16,6 +16,19 @@ fn lists(a: Gc<Node>) {
     }
 }
 
+/// Asks for all objects of a type, as a snapshot sees them, and looks at each.
+fn asks_by_type(a: Gc<Node>) {
+    drop(a);
+    for node in sync::objgraph::by_type::<Node>() {
+        node.life.touch();
+    }
+}
+
+#[test]
+fn a_thread_asks_by_type() {
+    beside_a_collection(2, &[asks_by_type]);
+}
+
 #[test]
 fn a_thread_lists_what_there_is() {
     beside_a_collection(2, &[lists]);

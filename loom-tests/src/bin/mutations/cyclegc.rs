@@ -269,4 +269,11 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "if news.len() < 9 {",
         "two_threads_intern",
     ),
+    mutation(
+        "what is found by its type is not held",
+        "objgraph/walk.rs",
+        "            object.head().second.hold();\n",
+        "",
+        "a_thread_asks_by_type",
+    ),
 ];
