@@ -31,8 +31,9 @@
 //! ```
 //!
 //! Beside that way lie what needs no recording: [`memory_info`], what the system says of the
-//! process; [`waterfall()`], where its resident memory went; [`Timeline`]; and [`measure()`], what one
-//! thread allocates in a piece of code, for tests.
+//! process; [`waterfall()`], where its resident memory went; [`Timeline`], and [`plot()`], which draws
+//! it; [`measure()`], what one thread allocates in a piece of code, for tests; and
+//! [`#[profile]`](macro@profile), what each line of a function does.
 //!
 //! Recording never looks up a name, and a snapshot never looks at the program's memory: between
 //! them is [`RawSnapshot`], plain numbers that a file can hold. What CPython calls a thing is said
@@ -48,6 +49,9 @@ mod measure;
 mod memory_info;
 #[cfg(feature = "cyclegc")]
 mod objects;
+mod plot;
+#[cfg(feature = "profile")]
+mod profile;
 mod record;
 pub mod snapshot;
 pub mod symbols;
@@ -62,6 +66,9 @@ pub use measure::{Counted, NotCounted, Region, Usage, measure};
 pub use memory_info::{MemoryInfo, memory_info, memory_info_of};
 #[cfg(feature = "cyclegc")]
 pub use objects::object_stacks;
+pub use plot::{PlotError, plot};
+#[cfg(feature = "profile")]
+pub use profile::profile;
 pub use record::{
     BadConfig, Config, Mode, NotTracing, PeakError, StartError, Traced, Unwinder, clear_traces,
     get_address_traceback, get_object_traceback, get_traceback_limit, get_traced_memory,
@@ -75,3 +82,10 @@ pub use snapshot::{
 };
 pub use timeline::Timeline;
 pub use waterfall::{Waterfall, waterfall};
+
+#[cfg(feature = "profile")]
+#[doc(hidden)]
+pub mod __profile {
+    //! For what `#[profile]` makes of a function.
+    pub use crate::profile::{Call, Leaving, Site, WriteTable};
+}

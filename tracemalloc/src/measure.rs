@@ -208,10 +208,15 @@ impl Counters {
     }
 
     /// Calls `f`, which makes or frees room for regions: that is counted in none.
-    fn uncounted(&self, f: impl FnOnce()) {
-        let regions = self.regions.replace(0);
-        f();
-        self.regions.set(regions);
+    fn uncounted<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Before<'a>(&'a Counters, usize);
+        impl Drop for Before<'_> {
+            fn drop(&mut self) {
+                self.0.regions.set(self.1);
+            }
+        }
+        let _before = Before(self, self.regions.replace(0));
+        f()
     }
 
     /// Hands the peak to all regions, and starts a new one.
@@ -221,6 +226,18 @@ impl Counters {
             region.high = region.high.max(high);
         }
     }
+}
+
+/// Bytes that the thread has allocated less those it has freed, while it had a region.
+#[cfg(feature = "profile")]
+pub(crate) fn live_bytes() -> i64 {
+    COUNTERS.with(Counters::live)
+}
+
+/// Calls `f`, which is to make and drop no region; what it allocates and frees is not counted.
+#[cfg(feature = "profile")]
+pub(crate) fn uncounted<R>(f: impl FnOnce() -> R) -> R {
+    COUNTERS.with(|counters| counters.uncounted(f))
 }
 
 /// Calls `f` with the thread's counters, if it has a region.

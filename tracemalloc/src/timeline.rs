@@ -34,7 +34,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// (memory_profiler: `mprof run`; the plot is in the HTML page.)
+/// (memory_profiler: `mprof run`; [`plot()`](crate::plot()), `tracemalloc plot` and the HTML page draw it.)
 #[derive(Debug)]
 pub struct Timeline {
     stop: Sender<()>,

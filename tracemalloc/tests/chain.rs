@@ -291,6 +291,26 @@ fn every_format_is_written_beside_the_snapshot() {
 }
 
 #[test]
+fn a_timeline_is_plotted_and_its_absence_told() {
+    let files = Files::new("plot");
+    let printed = files.stdout(&["plot", "a.tmal"]);
+    assert_eq!(printed, "wrote a.timeline.svg\n");
+    let written = std::fs::read_to_string(files.path("a.timeline.svg")).unwrap();
+    assert!(written.contains("<title>Memory of chain-"), "{written}");
+    assert_eq!(files.stdout(&["plot", "a.tmal", "-o", "-"]), written);
+    let own = files.failure(&["plot", "a.tmal", "-o", "a.tmal"]);
+    assert!(own.contains("overwritten"), "{own}");
+
+    let mut raw = recorded_once();
+    raw.timeline.clear();
+    Snapshot::from(raw).dump(files.path("none.tmal")).unwrap();
+    let none = files.failure(&["plot", "none.tmal"]);
+    assert!(none.contains("none.tmal has no timeline"), "{none}");
+    assert!(none.contains("`Snapshot::with_timeline`"), "{none}");
+    assert!(!files.path("none.timeline.svg").exists());
+}
+
+#[test]
 fn bad_files_are_told_apart() {
     let files = Files::new("bad");
     let whole = std::fs::read(files.path("a.tmal")).unwrap();

@@ -1,10 +1,14 @@
 //! The examples of Python's documentation, in Rust, print what Python's print.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// What an example prints.
 fn run(example: &str) -> String {
+    String::from_utf8(output(example).stdout).unwrap()
+}
+
+fn output(example: &str) -> Output {
     // Beside the test's folder, where cargo has built the examples with the tests.
     let mut path: PathBuf = std::env::current_exe().unwrap();
     path.pop();
@@ -16,7 +20,7 @@ fn run(example: &str) -> String {
         .unwrap_or_else(|error| panic!("{}: {error}; build the examples", path.display()));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    String::from_utf8(output.stdout).unwrap()
+    output
 }
 
 /// Whether a text has the form of a pattern, in which `#` stands for a number, perhaps with a
@@ -115,4 +119,17 @@ fn record_the_current_and_peak_size() {
         (8_000..100_000).contains(&number(lines[1], "second_peak")),
         "{printed}"
     );
+}
+
+/// memory_profiler's.
+#[test]
+fn profile_line_by_line() {
+    let printed = String::from_utf8(output("line_by_line").stderr).unwrap();
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines[0], "Filename: tracemalloc/examples/line_by_line.rs");
+    let title = "Line #    Mem usage    Increment  Occurrences   Line Contents";
+    assert_eq!(lines[4], title);
+    let push = lines.iter().find(|line| line.contains("words.push("));
+    let words = push.and_then(|line| line.get(34..45));
+    assert_eq!(words.map(str::trim), Some("14000"), "{printed}");
 }

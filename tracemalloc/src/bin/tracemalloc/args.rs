@@ -84,6 +84,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         export: Exported,
     },
+    /// Draws memory over time, of a snapshot that has a timeline, as an SVG
+    Plot {
+        /// A snapshot
+        file: PathBuf,
+        /// The file to write, or - for standard output [default: FILE with .timeline.svg]
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+    },
     /// Writes a snapshot with its names, to be looked at where the program's files are not
     Symbolize {
         /// A snapshot

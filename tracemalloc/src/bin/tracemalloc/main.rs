@@ -58,6 +58,9 @@ fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Flame { export } => write(export, Some(Format::Flamegraph), out),
         Command::Pprof { export } => write(export, Some(Format::Pprof), out),
         Command::Report { export } => write(export, Some(Format::Html), out),
+        Command::Plot { file, output: path } => {
+            output::plot(&file, &input::load_only(&file)?, path, out)
+        }
         Command::Symbolize {
             file,
             output,
