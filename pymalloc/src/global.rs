@@ -20,8 +20,8 @@
 //! `atexit` beyond their first dozens of entries, with a lock of theirs held. All are
 //! called with no lock of ours held, in `Heap::as_guest`, and a guest needs none of them;
 //! the last two never from within an allocation. The others that are called never allocate:
-//! `pthread_key_create`, `getenv`, `sysconf(_SC_PAGESIZE)`, `write`, `open` and `read` of
-//! `/proc`, stdio's list's lock, the mapping calls, and `syscall(SYS_futex)` under std's locks.
+//! `pthread_key_create`, `getenv`, `sysconf(_SC_PAGESIZE)`, `open` and `read` of `/proc`,
+//! stdio's list's lock, the mapping calls, and `syscall`, under std's locks too.
 //!
 //! With `PYMALLOC_STACKS=1` the unwinder is called, from within allocations: it may allocate, which
 //! stack.rs is prepared for, and takes locks of the loader's and its own, which nothing here can

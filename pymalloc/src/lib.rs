@@ -102,6 +102,8 @@ mod by_address;
 #[cfg(not(any(loom, miri)))]
 mod debug;
 #[cfg(not(any(loom, miri)))]
+mod exit_key;
+#[cfg(not(any(loom, miri)))]
 mod fork;
 #[cfg(not(any(loom, miri)))]
 mod global;

@@ -11,9 +11,10 @@
 //! # Order of a fork's handlers
 //! Those that are registered first run last before a fork, and first after it. So one that was
 //! registered before ours runs while everything is locked: it must not allocate, nor wait for
-//! a thread that does. A library's constructor may register one, if it runs before ours: a
-//! program's constructors, and those of the libraries it loads later, do not. `libpymalloc.so`
-//! is initialised before all others (`capi/build.rs`), so there are none.
+//! a thread that does, or that needs stdio's list of streams (`fopen`, `fclose`, `fflush(NULL)`).
+//! A library's constructor may register one, if it runs before ours: a program's constructors,
+//! and those of the libraries it loads later, do not. `libpymalloc.so` is initialised before all
+//! others (`capi/build.rs`), so there are none.
 //!
 //! # Locks of the C library
 //! `fork` takes some of its locks after our handlers have run. A thread that holds such a lock
@@ -27,9 +28,8 @@
 
 use core::ffi::{c_char, c_int, c_void};
 use core::fmt::Write;
-use core::sync::atomic::AtomicUsize;
-use core::sync::atomic::Ordering::Relaxed;
 
+use crate::exit_key::ExitKey;
 use crate::fork;
 use crate::global::{SHARED, stats};
 use crate::heap::Heap;
@@ -46,30 +46,8 @@ static FORK: fork::Held = fork::Held::new();
 /// The key whose destructor is told of a thread's exit; `None` if the process has no keys
 /// left: then threads are guests.
 pub(crate) fn exit_key() -> Option<libc::pthread_key_t> {
-    /// The key plus [`MADE`]; 0 before the first call, 1 if there was none to be had.
-    static KEY: AtomicUsize = AtomicUsize::new(0);
-    const MADE: usize = 2;
-    // ORDERING: Relaxed, here and below: a key is a number, which stands for itself.
-    let mut known = KEY.load(Relaxed);
-    if known == 0 {
-        let mut key = 0;
-        // SAFETY: the key's destructor takes what `enlist` stores.
-        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(thread_exits)) } == 0;
-        let new = if made { key as usize + MADE } else { 1 };
-        known = match KEY.compare_exchange(0, new, Relaxed, Relaxed) {
-            Ok(_) => new,
-            Err(others) => {
-                if made {
-                    // SAFETY: just made, told to nobody: another thread was first.
-                    unsafe { libc::pthread_key_delete(key) };
-                }
-                others
-            }
-        };
-    }
-    known
-        .checked_sub(MADE)
-        .map(|key| key as libc::pthread_key_t)
+    static KEY: ExitKey = ExitKey::new(thread_exits);
+    KEY.get()
 }
 
 /// Reads the environment, and arranges for forks and for the end, when the program, or the
@@ -92,7 +70,10 @@ static AT_START: Constructor = {
         } else {
             core::ptr::null()
         };
+        // It is 0 when `main` starts.
+        let errno = os::errno();
         with_heap(|heap| heap.as_guest(|| os::with_passed(environment, arrange)));
+        os::set_errno(errno);
     }
     at_start
 };
@@ -113,7 +94,7 @@ fn arrange() {
     exit_key();
 }
 
-extern "C" fn thread_exits(heap: *mut c_void) {
+unsafe extern "C" fn thread_exits(heap: *mut c_void) {
     let heap: *const Heap = heap.cast();
     // SAFETY: `enlist` stored this thread's own heap, whose memory outlasts the
     // destructors of pthread keys.

@@ -83,7 +83,11 @@ impl Report {
                 let before = if line + index == address { '[' } else { ' ' };
                 let _ = write!(self.0, "{before}{byte:02x}");
             }
-            let _ = writeln!(self.0, "{}", if len == 0 { " (not mapped)" } else { "" });
+            let _ = writeln!(
+                self.0,
+                "{}",
+                if len == 0 { " (cannot be read)" } else { "" }
+            );
             // There is none behind the last line of the address space.
             let Some(next) = line.checked_add(16) else {
                 break;
@@ -131,16 +135,13 @@ pub(crate) fn forget() {
 fn wait_for_turn() {
     /// Ten seconds, in steps of so many milliseconds.
     const STEPS: usize = 200;
-    const STEP: i32 = 50;
+    const STEP: i64 = 50;
     let this = os::thread_id();
     for _ in 0..STEPS {
         match REPORTER.compare_exchange(0, this, Relaxed, Relaxed) {
             Ok(_) => return,
             Err(first) if first == this => break,
-            // SAFETY: no descriptors are given.
-            Err(_) => unsafe {
-                libc::poll(core::ptr::null_mut(), 0, STEP);
-            },
+            Err(_) => os::sleep(STEP),
         }
     }
     // SAFETY: no requirements.

@@ -16,7 +16,8 @@
 //!
 //! What the modes need is read when it is first asked for, if that is earlier: before the first
 //! block, which may be wanted before the program is loaded as a whole, and before the C library
-//! knows the environment (`os/environment.rs`).
+//! knows the environment (`os/environment.rs`). Where it could not be read then, a line says so
+//! when the program is loaded.
 
 use core::ffi::CStr;
 use core::fmt::Write;
@@ -33,12 +34,12 @@ use crate::stderr::Stderr;
 /// Reads the variables. Called once, as early as there is code to call it: later, the
 /// program may be changing its environment in another thread.
 pub(crate) fn read_all() {
-    let stats = read_switch(c"PYMALLOC_STATS");
+    let stats = read(c"PYMALLOC_STATS", "0 or 1", "0", parse_switch);
     // ORDERING: Relaxed, here and below; each variable stands for itself.
-    PRINTS_STATS.store(stats, Relaxed);
-    is_debug();
-    takes_stacks();
-    sample_rate();
+    PRINTS_STATS.store(stats == Some(1), Relaxed);
+    for variable in [&DEBUG, &STACKS, &SAMPLE] {
+        variable.read_or_confirm();
+    }
     let allowed = "a number of bytes such as 0, 65536, 512k, 16m or 1g";
     let cache = read(c"PYMALLOC_LARGE_CACHE", allowed, "4m", parse_bytes);
     LARGE_CACHE.store(cache.unwrap_or(LARGE_CACHE_BYTES), Relaxed);
@@ -57,60 +58,81 @@ pub(crate) fn large_cache_bytes() -> usize {
     LARGE_CACHE.load(Relaxed)
 }
 
+static DEBUG: Early = Early::new(c"PYMALLOC", "default or debug", "default", parse_mode);
+static STACKS: Early = Early::new(c"PYMALLOC_STACKS", "0 or 1", "0", parse_switch);
+static SAMPLE: Early = Early::new(
+    c"PYMALLOC_SAMPLE",
+    "a number such as 0 or 5000",
+    "0",
+    parse_number,
+);
+
 /// Whether the debug hooks are on for `PyMalloc`.
 #[inline]
 pub(crate) fn is_debug() -> bool {
-    static IS_DEBUG: OnceNonZeroUsize = OnceNonZeroUsize::new();
-    is_on(&IS_DEBUG, || {
-        let mode = read(
-            c"PYMALLOC",
-            "default or debug",
-            "default",
-            |value| match value {
-                b"" | b"default" => Some(false),
-                b"debug" => Some(true),
-                _ => None,
-            },
-        );
-        mode.unwrap_or(false)
-    })
+    DEBUG.get() != 0
 }
 
 /// Whether the debug hooks note stacks.
 #[inline]
 pub(crate) fn takes_stacks() -> bool {
-    static TAKES_STACKS: OnceNonZeroUsize = OnceNonZeroUsize::new();
-    is_on(&TAKES_STACKS, || read_switch(c"PYMALLOC_STACKS"))
+    STACKS.get() != 0
 }
 
 /// How many allocations there are to one that is sampled; 0 if none is.
 pub(crate) fn sample_rate() -> u32 {
+    u32::try_from(SAMPLE.get()).unwrap_or(u32::MAX)
+}
+
+/// A variable that is read once, when it is first asked for: a number, 0 by default.
+struct Early {
+    name: &'static CStr,
+    allowed: &'static str,
+    default: &'static str,
+    parse: fn(&[u8]) -> Option<usize>,
     /// One more.
-    static RATE: OnceNonZeroUsize = OnceNonZeroUsize::new();
-    let rate = RATE.get_or_init(|| {
-        let allowed = "a number such as 0 or 5000";
-        let rate = read(c"PYMALLOC_SAMPLE", allowed, "0", parse_number);
-        NonZeroUsize::MIN.saturating_add(rate.unwrap_or(0))
-    });
-    u32::try_from(rate.get() - 1).unwrap_or(u32::MAX)
+    value: OnceNonZeroUsize,
 }
 
-/// A switch that is read once: 1 is off, 2 is on.
-fn is_on(switch: &OnceNonZeroUsize, read: impl FnOnce() -> bool) -> bool {
-    let value = switch.get_or_init(|| {
-        let on = usize::from(read());
-        NonZeroUsize::MIN.saturating_add(on)
-    });
-    value.get() == 2
-}
+impl Early {
+    const fn new(
+        name: &'static CStr,
+        allowed: &'static str,
+        default: &'static str,
+        parse: fn(&[u8]) -> Option<usize>,
+    ) -> Self {
+        Self {
+            name,
+            allowed,
+            default,
+            parse,
+            value: OnceNonZeroUsize::new(),
+        }
+    }
 
-fn read_switch(name: &CStr) -> bool {
-    let value = read(name, "0 or 1", "0", |value| match value {
-        b"" | b"0" => Some(false),
-        b"1" => Some(true),
-        _ => None,
-    });
-    value.unwrap_or(false)
+    #[inline]
+    fn get(&self) -> usize {
+        let value = self.value.get_or_init(|| {
+            let value = read(self.name, self.allowed, self.default, self.parse);
+            NonZeroUsize::MIN.saturating_add(value.unwrap_or(0))
+        });
+        value.get() - 1
+    }
+
+    /// When the program is loaded, and the environment known: says so if it was not what was
+    /// read before.
+    fn read_or_confirm(&self) {
+        let was_read = self.value.get().is_some();
+        let value = self.get();
+        if was_read && os::env(self.name, self.parse).flatten().unwrap_or(0) != value {
+            let name = self.name.to_str().unwrap_or_default();
+            // Errors of standard error cannot be reported.
+            let _ = writeln!(
+                Stderr::new(),
+                "pymalloc: {name} has no effect: it could not be read when memory was first needed"
+            );
+        }
+    }
 }
 
 /// The value of a variable; `None`, and a line on standard error, if it is not
@@ -134,6 +156,22 @@ fn read<T>(
         }
         parsed
     })?
+}
+
+fn parse_mode(value: &[u8]) -> Option<usize> {
+    match value {
+        b"" | b"default" => Some(0),
+        b"debug" => Some(1),
+        _ => None,
+    }
+}
+
+fn parse_switch(value: &[u8]) -> Option<usize> {
+    match value {
+        b"" | b"0" => Some(0),
+        b"1" => Some(1),
+        _ => None,
+    }
 }
 
 fn parse_bytes(value: &[u8]) -> Option<usize> {

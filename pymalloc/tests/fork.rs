@@ -2,7 +2,7 @@
 //! other threads were inside the allocator at the fork; and the parent goes
 //! on as if nothing had happened.
 //!
-//! A child that hangs is killed after a minute, which fails the test; the clock
+//! A child that hangs is killed after five minutes, which fails the test; the clock
 //! decides nothing else.
 
 #[path = "support/c_thread.rs"]
@@ -24,8 +24,8 @@ use support::{Random, alone, are_all, assert_heap_is_sound};
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
 
-/// A child that takes so long is deadlocked; none takes a hundredth of it.
-const HANGS_AFTER: Duration = Duration::from_secs(60);
+/// A child that takes so long is deadlocked; none takes a hundredth of it, on any machine.
+const HANGS_AFTER: Duration = Duration::from_secs(300);
 
 /// Forks; the child runs `body` and must come to its end.
 #[track_caller]

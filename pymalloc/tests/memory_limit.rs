@@ -12,7 +12,9 @@ use std::alloc::{GlobalAlloc, Layout};
 
 use model::Pattern;
 use pymalloc::PyMalloc;
-use support::{Child, Random, alone, assert_heap_is_sound, bytes_in_use, in_child, mapped_bytes};
+use support::{
+    Child, Random, alone, assert_heap_is_sound, bytes_in_use, in_child, mapped_bytes, may_map,
+};
 
 static SUBJECT: PyMalloc = PyMalloc;
 
@@ -135,6 +137,10 @@ fn run_out_and_recover(mut next_size: impl FnMut() -> usize) {
 
 #[track_caller]
 fn as_child(test: &str, story: fn()) {
+    // Three times what it is given, and the story's own list.
+    if !may_map(4 * ALLOWANCE_BYTES + (128 << 20)) {
+        return;
+    }
     if in_child(test).is_some() {
         story();
     } else {

@@ -192,8 +192,9 @@ fn a_large_block_that_shrinks_gives_its_end_back() {
     };
     if in_child(TEST).is_some() {
         let (block, _) = shrunk();
+        let guard = 100_000_usize.next_multiple_of(support::page_size());
         // SAFETY: none: it dies of it.
-        unsafe { block.wrapping_add(102_400).write_volatile(1) };
+        unsafe { block.wrapping_add(guard).write_volatile(1) };
         return;
     }
     let status = Child::of(TEST, "child").status();

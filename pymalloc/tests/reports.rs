@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use pymalloc::{PyMalloc, PyMallocDebug, PyMallocSecure, Sampled};
-use support::{Child, in_child};
+use support::{Child, in_child, page_size};
 
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
@@ -19,10 +19,10 @@ static DEBUG: PyMallocDebug = PyMallocDebug;
 static SECURE: PyMallocSecure = PyMallocSecure;
 static SAMPLED: Sampled<PyMalloc> = Sampled::new(PyMalloc);
 
-/// A child that has not ended by then has lost.
-fn end_after(seconds: u32) {
+/// A child that has not ended by then hangs; none takes a hundredth of it.
+fn end_in_a_minute() {
     // SAFETY: no requirements.
-    unsafe { libc::alarm(seconds) };
+    unsafe { libc::alarm(60) };
 }
 
 /// The child's report; it must have aborted after it.
@@ -47,7 +47,7 @@ fn an_address_at_the_end_of_all_addresses_is_reported_like_any_other() {
         ("secure, large", &SECURE, 200_000),
     ];
     if let Some(role) = in_child(TEST) {
-        end_after(5);
+        end_in_a_minute();
         let (mode, address) = role.split_once(':').expect("a mode and an address");
         let mode = MODES.iter().find(|(name, ..)| *name == mode);
         let (_, allocator, size) = mode.expect("a mode");
@@ -87,7 +87,7 @@ fn what_handles_the_abort_may_allocate() {
         assert!(said.contains("pymalloc: write after free"), "{said}");
         return;
     }
-    end_after(10);
+    end_in_a_minute();
     handle(libc::SIGABRT, allocate);
     let freed: *mut u8 = Box::into_raw(Box::new([1_u8; 40])).cast();
     // SAFETY: the block just allocated.
@@ -121,10 +121,10 @@ extern "C" fn allow_access(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_v
     let info = unsafe { &*info };
     // SAFETY: of a fault, there is an address.
     let address = unsafe { info.si_addr() };
-    let page = address.map_addr(|address| address & !4095);
+    let page = address.map_addr(|address| address & !(page_size() - 1));
     let access = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: the page of a freed block, which nobody uses.
-    unsafe { libc::mprotect(page, 4096, access) };
+    unsafe { libc::mprotect(page, page_size(), access) };
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_fault_that_the_program_survives_is_not_the_last_report() {
         assert!(said[at..].contains("pymalloc: double free"), "{said}");
         return;
     }
-    end_after(5);
+    end_in_a_minute();
     // SAFETY: numbers and pointers: zeros are one.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = allow_access as *const () as usize;
@@ -159,7 +159,7 @@ extern "C" fn fork(_: i32) {
     // SAFETY: the child only does what ends it.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        end_after(5);
+        end_in_a_minute();
         // SAFETY: no requirements.
         unsafe { libc::signal(libc::SIGABRT, libc::SIG_DFL) };
         free_again(freed_sample());
@@ -176,7 +176,7 @@ fn a_child_forked_during_a_report_reports_on_its_own() {
         assert_eq!(said.matches("pymalloc: double free").count(), 2, "{said}");
         return;
     }
-    end_after(5);
+    end_in_a_minute();
     handle(libc::SIGABRT, fork);
     pymalloc::set_sample_rate(1);
     free_again(freed_sample());

@@ -21,6 +21,8 @@ const SMALLEST: usize = 24;
 /// Beyond what the child has at the start. A fresh start for each phase would need the
 /// blocks and little else; keeping what was freed would need twice as much.
 const LIMIT_BYTES: usize = 128 << 20;
+/// What the high-water mark may be wrong by: the kernel counts for each core apart.
+const ERROR_BYTES: usize = 8 << 20;
 
 /// The most bytes of this process that were ever resident.
 fn peak_bytes() -> usize {
@@ -76,7 +78,10 @@ fn phases_of_different_sizes_fit_into_one_limit() {
     ] {
         phase(size, &mut blocks);
         let peak = peak_bytes() - start;
-        assert!(peak > USED_BYTES, "only {peak} bytes were seen");
+        assert!(
+            peak + ERROR_BYTES > USED_BYTES,
+            "only {peak} bytes were seen"
+        );
         assert!(peak < LIMIT_BYTES, "{peak} bytes with blocks of {size}");
     }
     assert_heap_is_sound();

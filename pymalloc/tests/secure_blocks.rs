@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::os::unix::process::ExitStatusExt;
 
 use pymalloc::PyMallocSecure;
-use support::{Child, in_child};
+use support::{Child, in_child, page_size};
 
 fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, 8).expect("a legal layout")
@@ -26,10 +26,10 @@ fn free(block: *mut u8, size: usize) {
 
 /// Whether the page that an address lies in has memory.
 fn is_resident(address: *mut u8) -> bool {
-    let page = address.map_addr(|address| address & !4095);
+    let page = address.map_addr(|address| address & !(page_size() - 1));
     let mut answer = 0;
     // SAFETY: a page of the allocator's; the answer is a byte.
-    let status = unsafe { libc::mincore(page.cast(), 4096, &raw mut answer) };
+    let status = unsafe { libc::mincore(page.cast(), page_size(), &raw mut answer) };
     assert_eq!(status, 0);
     answer & 1 != 0
 }

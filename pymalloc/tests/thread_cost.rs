@@ -15,6 +15,9 @@ static GLOBAL: PyMalloc = PyMalloc;
 
 /// What the counts may differ by: the harness's own threads.
 const SLACK_BYTES: usize = 1 << 20;
+/// Of a thread's stack: less than a huge page, which would else be resident, in each, where
+/// the system uses them always.
+const STACK_BYTES: usize = 256 << 10;
 /// What the thread count may cost the process for good.
 const THREADS_SLACK_BYTES: usize = 4 << 20;
 
@@ -27,7 +30,10 @@ fn a_thousand_threads_leave_the_heap_as_it_was() {
         };
         let bear_and_join = |count: usize| {
             for _ in 0..count {
-                thread::spawn(touch_every_class)
+                let thread = thread::Builder::new().stack_size(STACK_BYTES);
+                thread
+                    .spawn(touch_every_class)
+                    .expect("a thread")
                     .join()
                     .expect("it only allocates");
             }
@@ -58,12 +64,14 @@ fn two_hundred_live_threads_stay_within_forty_megabytes() {
         let threads: Vec<_> = (0..THREADS)
             .map(|_| {
                 let (allocated, go) = (Arc::clone(&all_have_allocated), Arc::clone(&all_may_go));
-                thread::spawn(move || {
+                let thread = thread::Builder::new().stack_size(STACK_BYTES);
+                let live = move || {
                     let boxes: Vec<Vec<u8>> = (1..=64).map(|class| vec![1; class * 8]).collect();
                     allocated.wait();
                     go.wait();
                     drop(boxes);
-                })
+                };
+                thread.spawn(live).expect("a thread")
             })
             .collect();
         all_have_allocated.wait();

@@ -3,7 +3,7 @@
 use core::ffi::{c_int, c_void};
 use core::fmt::{self, Write};
 
-use crate::request::errno;
+use crate::request::write_stderr;
 
 /// glibc's `struct mallinfo2`, in its order.
 #[repr(C)]
@@ -114,17 +114,6 @@ struct Stderr;
 
 impl fmt::Write for Stderr {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text.as_bytes();
-        while !rest.is_empty() {
-            // SAFETY: the text is valid for its length.
-            let written = unsafe { libc::write(2, rest.as_ptr().cast(), rest.len()) };
-            match usize::try_from(written) {
-                // A signal came first.
-                Err(_) if errno() == libc::EINTR => {}
-                Ok(0) | Err(_) => return Err(fmt::Error),
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-            }
-        }
-        Ok(())
+        write_stderr(text.as_bytes())
     }
 }

@@ -136,6 +136,24 @@ pub(crate) fn set_errno(value: c_int) {
     unsafe { *place = value };
 }
 
+/// Writes all of `bytes` to standard error; an error where it takes no more.
+///
+/// By the call's number: the C library's own function is a cancellation point, and none of ours
+/// may be one.
+pub(crate) fn write_stderr(mut bytes: &[u8]) -> fmt::Result {
+    while !bytes.is_empty() {
+        // SAFETY: the bytes are valid for their length.
+        let written = unsafe { libc::syscall(libc::SYS_write, 2, bytes.as_ptr(), bytes.len()) };
+        match usize::try_from(written) {
+            // A signal came first.
+            Err(_) if errno() == libc::EINTR => {}
+            Ok(0) | Err(_) => return Err(fmt::Error),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+        }
+    }
+    Ok(())
+}
+
 /// Says on standard error that an address is not a block of ours, and aborts, as glibc does
 /// on `free(): invalid pointer`. To go on would leak at best.
 #[cold]
@@ -167,8 +185,8 @@ impl Line {
 
     pub(crate) fn print_and_abort(&self) -> ! {
         let text = self.bytes.get(..self.len).unwrap_or_default();
-        // SAFETY: the text is valid for its length. There is nobody to tell of an error.
-        let _ = unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+        // There is nobody to tell of an error.
+        let _ = write_stderr(text);
         // SAFETY: no requirements.
         unsafe { libc::abort() }
     }

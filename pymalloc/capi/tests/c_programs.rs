@@ -146,6 +146,48 @@ fn the_debug_hooks_are_on_from_the_very_first_block() {
 }
 
 #[test]
+fn a_variable_that_was_read_too_late_is_said_to_have_no_effect() {
+    on_every_malloc("early_variable.c");
+    // The shared library is initialised before anything wants a block.
+    for malloc in [Malloc::DebugArchive, Malloc::Archive] {
+        for (value, lines) in [("debug", 1), ("default", 0)] {
+            let program = Program::of("early_variable.c", malloc).env("PYMALLOC", value);
+            let output = program.succeeds();
+            let said = String::from_utf8_lossy(&output.stderr);
+            let found = said.matches("pymalloc: PYMALLOC has no effect").count();
+            assert_eq!(
+                [found, said.lines().count()],
+                [lines; 2],
+                "{malloc:?}: {said}"
+            );
+        }
+    }
+}
+
+/// The write of a report is where a thread would be cancelled.
+#[test]
+fn a_thread_that_was_cancelled_reports_all_the_same() {
+    for malloc in OURS {
+        let program = Program::of("cancel.c", malloc);
+        let with_hooks = program.clone().env("PYMALLOC", "debug");
+        for (program, way, expected) in [
+            (&program, "foreign", "pymalloc: free(0x"),
+            (&with_hooks, "double free", "pymalloc: double free"),
+        ] {
+            let output = program.clone().arg(way).run();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.signal(), Some(6), "{malloc:?}, {way}: {said}");
+            assert!(said.contains(expected), "{malloc:?}, {way}: {said}");
+        }
+        with_hooks.arg("second").succeeds();
+        let output = program.arg("stats").succeeds();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("# bytes resident, estimated"), "{said}");
+        assert!(output.stdout.starts_with(b"went on\n"), "{malloc:?}");
+    }
+}
+
+#[test]
 fn a_free_of_what_is_no_block_is_reported_and_ends_the_process() {
     let ways = [
         ("stack", "free"),

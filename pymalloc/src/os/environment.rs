@@ -43,11 +43,14 @@ pub(crate) fn env<R>(name: &CStr, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
     // SAFETY: a pointer that the C library has set, or will.
     let known = unsafe { environ };
     if known.is_null() {
-        return if IS_LOADED.load(Relaxed) {
-            from_list(PASSED.load(Relaxed), name).map(f)
-        } else {
-            from_kernel(name, f)
-        };
+        if IS_LOADED.load(Relaxed) {
+            return from_list(PASSED.load(Relaxed), name).map(f);
+        }
+        // Whoever wants a block expects no error of a file.
+        let errno = super::errno();
+        let result = from_kernel(name, f);
+        super::set_errno(errno);
+        return result;
     }
     // SAFETY: a C string; the answer is a C string or null.
     let value = unsafe { libc::getenv(name.as_ptr()) };

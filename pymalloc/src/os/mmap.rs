@@ -158,10 +158,13 @@ pub(crate) unsafe fn use_huge_pages(start: NonNull<u8>, size: usize) {
 }
 
 /// Writes all of `bytes` to standard error, as far as it goes.
+///
+/// By the call's number: in the C library's own function a thread that was cancelled would
+/// end, and its report with it.
 pub(crate) fn write_stderr(mut bytes: &[u8]) {
     while !bytes.is_empty() {
         // SAFETY: the buffer is valid for its length.
-        let written = unsafe { libc::write(2, bytes.as_ptr().cast(), bytes.len()) };
+        let written = unsafe { libc::syscall(libc::SYS_write, 2, bytes.as_ptr(), bytes.len()) };
         match usize::try_from(written) {
             Err(_) if errno() == libc::EINTR => {}
             Ok(0) | Err(_) => return,

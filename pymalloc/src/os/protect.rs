@@ -3,7 +3,7 @@
 
 use core::ptr::NonNull;
 
-use super::{errno, page_size, unmap};
+use super::{page_size, unmap};
 use crate::fault::{self, Call};
 
 /// Reserves `size` bytes of addresses, a multiple of the page size, that nobody may touch.
@@ -95,23 +95,11 @@ pub(crate) unsafe fn reserve_again(start: *mut u8, size: usize) -> bool {
     now != libc::MAP_FAILED
 }
 
-/// Whether the kernel would let a mapping grow, as far as it says without doing it: not where
-/// the program has made several mappings of it (by `mlock` or `madvise` of a part), or locked it
-/// and may lock no more.
-///
-/// # Safety
-/// `old` bytes at `start` are mapped, the caller's, with a guard behind them.
-pub(crate) unsafe fn may_grow(start: *mut u8, old: usize, new: usize) -> bool {
-    // There is no room in place, because of the guard: so this fails, with the first reason
-    // that the kernel meets.
-    // SAFETY: the caller's promise.
-    let grown = unsafe { libc::mremap(start.cast(), old, new, 0) };
-    grown == libc::MAP_FAILED && errno() == libc::ENOMEM
-}
-
 /// Moves pages to a place that was reserved for them, and more of them; false if the kernel
-/// refuses. Then they are where they were, but whose the place is is not known: kernels before
-/// 6.17 free it first, and another thread may have mapped something there.
+/// refuses: at a limit, or where the program has made several mappings of them (by `mlock` or
+/// `madvise` of a part). Then they are where they were, but whose the place is is not known. For
+/// some reasons a kernel refuses before it frees the place, for others after, and 6.17 changed
+/// which; when it is free, another thread may map something there.
 ///
 /// # Safety
 /// `old` bytes at `start` are mapped, the caller's; so are `new` bytes at `to`, no fewer.
@@ -172,6 +160,18 @@ pub(crate) fn peek(address: usize, into: &mut [u8]) -> usize {
     let read =
         unsafe { libc::process_vm_readv(process, &raw const local, 1, &raw const remote, 1, 0) };
     usize::try_from(read).unwrap_or(0)
+}
+
+/// Waits for some milliseconds, less than a second, or until a signal comes. By the call's
+/// number, as `write_stderr`.
+pub(crate) fn sleep(milliseconds: i64) {
+    let time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: milliseconds * 1_000_000,
+    };
+    let rest = core::ptr::null_mut::<libc::timespec>();
+    // SAFETY: the time is readable; what is left of it is not asked for.
+    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, rest) };
 }
 
 /// The calling thread's number.

@@ -5,8 +5,10 @@
 //!   └ a page's start                      └ a page's end
 //! ```
 //! After a free the memory is gone at once, and its addresses stay reserved until
-//! 64 others, or 256 MiB, were freed: whoever touches them faults. Growth moves the pages; of a
-//! block that shrinks those behind are taken away.
+//! 64 others, or 256 MiB, were freed: whoever touches them faults. They are given up where the
+//! system has no more addresses, or allows no more mappings; those of a block of more than
+//! 256 MiB are not kept. Growth moves the pages; of a block that shrinks those behind are taken
+//! away.
 
 use core::alloc::Layout;
 use core::ptr::{NonNull, null_mut};
@@ -80,25 +82,41 @@ impl Pages {
         unsafe { os::allow(self.start, self.size) }
     }
 
-    /// Gives them back, guards and all.
+    /// Gives them back, guards and all; false if the kernel refuses. Then the addresses are lost,
+    /// unless the caller keeps them.
     ///
     /// # Safety
     /// Nobody uses them.
-    unsafe fn unmap(self) {
+    unsafe fn unmap(self) -> bool {
         let page = os::page_size();
         // SAFETY: the caller's promise; the guards are nobody's.
-        unsafe { unmap(self.start.wrapping_sub(page), self.size + 2 * page) };
+        unsafe { unmap(self.start.wrapping_sub(page), self.size + 2 * page) }
+    }
+
+    /// Gives the guards alone back.
+    ///
+    /// # Safety
+    /// They guard nothing any more.
+    unsafe fn unmap_guards(self) {
+        let page = os::page_size();
+        let guards = [
+            self.start.wrapping_sub(page),
+            self.start.wrapping_add(self.size),
+        ];
+        for guard in guards {
+            // SAFETY: a guard is nobody's.
+            unsafe { unmap(guard, page) };
+        }
     }
 }
 
 /// # Safety
 /// Nobody uses the pages.
-unsafe fn unmap(start: *mut u8, size: usize) {
-    if let Some(start) = NonNull::new(start)
-        && size > 0
-    {
-        // SAFETY: the caller's promise. Where the kernel refuses, the addresses are lost.
-        unsafe { os::unmap(start, size) };
+unsafe fn unmap(start: *mut u8, size: usize) -> bool {
+    match NonNull::new(start) {
+        // SAFETY: the caller's promise.
+        Some(start) if size > 0 => unsafe { os::unmap(start, size) },
+        _ => true,
     }
 }
 
@@ -107,24 +125,52 @@ pub(crate) fn state() -> MutexGuard<'static, State> {
     lock(&LARGE)
 }
 
+/// What the system gives; if that is nothing, it is asked once more with the addresses of freed
+/// blocks given up.
+pub(crate) fn insist<T>(ask: impl Fn() -> Option<T>) -> Option<T> {
+    ask().or_else(|| if release_kept() { ask() } else { None })
+}
+
+/// Gives the addresses of freed blocks up, as far as the kernel takes them; whether any were.
+fn release_kept() -> bool {
+    let mut state = state();
+    let mut released = 0;
+    for place in &mut state.kept {
+        if let Some(pages) = *place
+            // SAFETY: freed; kept by who has the lock.
+            && unsafe { pages.unmap() }
+        {
+            released += pages.size;
+            *place = None;
+        }
+    }
+    state.kept_bytes -= released;
+    released > 0
+}
+
 /// A block, all zeros; null if memory has run out.
 pub(crate) fn alloc(layout: Layout) -> *mut u8 {
-    let Some(pages) = Pages::reserve(layout.size(), layout.align()) else {
-        return null_mut();
-    };
-    let node = if pages.allow() {
-        state().map.node()
-    } else {
-        None
-    };
-    let Some(node) = node else {
-        // SAFETY: known to nobody.
-        unsafe { pages.unmap() };
+    let Some((pages, node)) = insist(|| usable(layout)) else {
         return null_mut();
     };
     canary::write_up_to(pages.start, layout.size(), pages.size);
     state().map.insert(node, pages.start.addr(), layout.size());
     pages.start
+}
+
+/// Pages that may be used, and a node for them.
+fn usable(layout: Layout) -> Option<(Pages, &'static Node)> {
+    let pages = Pages::reserve(layout.size(), layout.align())?;
+    let node = if pages.allow() {
+        state().map.node()
+    } else {
+        None
+    };
+    if node.is_none() {
+        // SAFETY: known to nobody.
+        unsafe { pages.unmap() };
+    }
+    Some((pages, node?))
 }
 
 /// Frees a block. What is none ends the process.
@@ -161,9 +207,11 @@ fn take(block: *mut u8, layout: Layout) -> &'static Node {
 
 /// Keeps the addresses of freed pages reserved, instead of the oldest.
 fn keep(pages: Pages) {
-    // SAFETY: the block was given up.
-    if !unsafe { os::reserve_again(pages.start, pages.size) } {
-        // At the limit of mappings. They may have to stay, but not what is in them.
+    let is_kept = pages.size <= KEPT_BYTES
+        // SAFETY: the block was given up.
+        && unsafe { os::reserve_again(pages.start, pages.size) };
+    if !is_kept {
+        // Too many, or at the limit of mappings. They may have to stay, but not what is in them.
         // SAFETY: as above.
         if !unsafe { os::discard(pages.start, pages.size) } {
             // SAFETY: as above; they are as they were.
@@ -207,10 +255,10 @@ pub(crate) fn resize(block: *mut u8, old: Layout, new_size: usize) -> *mut u8 {
 /// Takes all pages away that are not in the first `size` bytes: one of them is the guard then.
 fn shrink(old: Pages, size: usize) -> Option<Pages> {
     let guard = old.start.wrapping_add(size);
-    // SAFETY: the caller's block, of which these pages are given up.
-    if !unsafe { os::reserve_again(guard, old.size - size) } {
-        return None;
-    }
+    insist(|| {
+        // SAFETY: the caller's block, of which these pages are given up.
+        unsafe { os::reserve_again(guard, old.size - size) }.then_some(())
+    })?;
     // SAFETY: what lies behind the guard up to the end of the one before, nobody's.
     unsafe { unmap(guard.wrapping_add(os::page_size()), old.size - size) };
     Some(Pages {
@@ -221,29 +269,38 @@ fn shrink(old: Pages, size: usize) -> Option<Pages> {
 
 /// Moves pages to others, of which there are more.
 fn move_to_new(old: Pages, size: usize, align: usize) -> Option<Pages> {
-    let page = os::page_size();
-    let guards = |pages: Pages| {
-        [
-            pages.start.wrapping_sub(page),
-            pages.start.wrapping_add(pages.size),
-        ]
-    };
-    let new = Pages::reserve(size, align)?;
-    // SAFETY: the caller's block, between guards.
-    if !unsafe { os::may_grow(old.start, old.size, new.size) } {
-        // SAFETY: known to nobody.
-        unsafe { new.unmap() };
-        return None;
+    let new = insist(|| Pages::reserve(size, align))?;
+    // By a number in its first page the new place is known again, where nothing was moved.
+    // SAFETY: reserved, and known to nobody.
+    let is_marked = unsafe { os::allow(new.start, os::page_size()) };
+    let mark = os::random();
+    if is_marked {
+        // SAFETY: just allowed, and aligned to a page.
+        unsafe { new.start.cast::<u64>().write(mark) };
     }
     // SAFETY: the caller's block, which is in no map; the new pages are nobody's yet.
-    let is_moved = unsafe { os::move_pages(old.start, old.size, new.start, new.size) };
-    // What lay between the guards is gone, and may be another's by now; where nothing was moved,
-    // as little is known of the new place. It is lost, if it is still there.
-    for guard in guards(if is_moved { old } else { new }) {
-        // SAFETY: a guard is nobody's.
-        unsafe { unmap(guard, page) };
+    if is_marked && unsafe { os::move_pages(old.start, old.size, new.start, new.size) } {
+        // What lay between the guards is gone, and may be another's by now.
+        // SAFETY: the guards of nothing.
+        unsafe { old.unmap_guards() };
+        return Some(new);
     }
-    is_moved.then_some(new)
+    if !is_marked || is_at(new.start, mark) {
+        // SAFETY: known to nobody.
+        unsafe { new.unmap() };
+    } else {
+        // The kernel had freed the place, which may be another's by now.
+        // SAFETY: the guards of nothing.
+        unsafe { new.unmap_guards() };
+    }
+    None
+}
+
+/// Whether a number lies at an address where there may be nothing.
+fn is_at(address: *mut u8, number: u64) -> bool {
+    let mut bytes = [0; size_of::<u64>()];
+    let len = os::peek(address.addr(), &mut bytes);
+    len == bytes.len() && u64::from_ne_bytes(bytes) == number
 }
 
 impl State {

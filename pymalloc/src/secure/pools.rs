@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::chance::Chance;
 use super::dump;
+use super::large;
 use super::map;
 use super::region::{Pool, Region, Slot, state};
 use crate::config::ARENA_SIZE;
@@ -132,7 +133,7 @@ impl Pools {
             let region = match self.region {
                 Some(region) if self.made < region.pools() => region,
                 _ => {
-                    let region = Region::reserve(class)?;
+                    let region = large::insist(|| Region::reserve(class))?;
                     self.region = Some(region);
                     self.made = 0;
                     region

@@ -35,6 +35,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU8, AtomicU32};
 
 use super::chance::Chance;
+use super::large;
 use super::map;
 use crate::config::{ARENA_SIZE, REGION_SIZE};
 use crate::os;
@@ -196,8 +197,8 @@ impl Region {
         let offset = index << self.pool_shift;
         let group = offset & !(ARENA_SIZE - 1);
         let usable = ARENA_SIZE - os::page_size();
-        if offset == group && !self.open(group, usable) {
-            return None;
+        if offset == group {
+            large::insist(|| self.open(group, usable).then_some(()))?;
         }
         let pool_size = 1 << self.pool_shift;
         let room = usable.saturating_sub(offset - group).min(pool_size);

@@ -7,10 +7,11 @@
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use std::sync::OnceLock;
 
 use super::cache::Cache;
 use super::chance::Chance;
+use super::large;
+use crate::exit_key::ExitKey;
 use crate::os;
 use crate::size_class::SizeClass;
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -34,22 +35,24 @@ impl Thread {
 
     /// A record of zeros but for its chance, in memory of its own; null if there is none.
     fn map() -> *mut Self {
+        large::insist(Self::try_map).unwrap_or(null_mut())
+    }
+
+    fn try_map() -> Option<*mut Self> {
         let page = os::page_size();
         let size = size_of::<Self>().next_multiple_of(page);
-        let Some(reserved) = os::reserve(size + 2 * page) else {
-            return null_mut();
-        };
+        let reserved = os::reserve(size + 2 * page)?;
         let start = reserved.as_ptr().wrapping_add(page);
         // SAFETY: the reservation just made.
         if unsafe { os::allow(start, size) } {
             let thread: *mut Self = start.cast();
             // SAFETY: new, long enough, aligned to a page; zeros are a record.
             unsafe { (*thread).chance = Chance::new() };
-            return thread;
+            return Some(thread);
         }
         // SAFETY: known to nobody.
         unsafe { os::unmap(reserved, size + 2 * page) };
-        null_mut()
+        None
     }
 
     fn flush(&mut self) {
@@ -113,7 +116,7 @@ fn with_new_thread<R>(f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
 
 /// A record for the thread, that is told of its exit; null if that cannot be.
 fn enlist() -> *mut Thread {
-    let Some(key) = exit_key() else {
+    let Some(key) = KEY.get() else {
         return null_mut();
     };
     let mut idle = lock(&IDLE);
@@ -145,15 +148,8 @@ fn retire(thread: *mut Thread) {
     idle.0 = thread;
 }
 
-fn exit_key() -> Option<libc::pthread_key_t> {
-    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
-    *KEY.get_or_init(|| {
-        let mut key = 0;
-        // SAFETY: the key's destructor takes what `enlist` stores.
-        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(exits)) };
-        (made == 0).then_some(key)
-    })
-}
+/// Tells of a thread's exit.
+static KEY: ExitKey = ExitKey::new(exits);
 
 unsafe extern "C" fn exits(thread: *mut c_void) {
     CURRENT.set(null_mut());

@@ -107,7 +107,7 @@ pub(crate) fn forks_while_threads_allocate() {
     }
 }
 
-/// The raw status of a child; none, and an end to it, if it takes a minute.
+/// The raw status of a child; none, and an end to it, if it takes five minutes: then it hangs.
 fn wait_for(child: libc::pid_t) -> Option<i32> {
     let since = Instant::now();
     let mut status = 0;
@@ -116,7 +116,7 @@ fn wait_for(child: libc::pid_t) -> Option<i32> {
         if unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == child {
             return Some(status);
         }
-        if since.elapsed() > Duration::from_secs(60) {
+        if since.elapsed() > Duration::from_secs(300) {
             // SAFETY: the child is ours and not yet waited for.
             unsafe { libc::kill(child, libc::SIGKILL) };
             return None;

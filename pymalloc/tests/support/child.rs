@@ -20,13 +20,20 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// This binary again, running `test` alone, in a role.
+    /// This binary again, running `test` alone, in a role. It gets no variables that an
+    /// allocator looks at.
     pub(crate) fn of(test: &str, role: &str) -> Self {
         let this = std::env::current_exe().expect("a test knows its path");
         let mut command = Command::new(this);
         command
             .args(["--exact", test, "--nocapture", "--test-threads=1"])
-            .env(ROLE, format!("{test}/{role}"));
+            .env(ROLE, format!("{test}/{role}"))
+            .env_remove("LD_PRELOAD");
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"PYMALLOC") {
+                command.env_remove(name);
+            }
+        }
         Self {
             test: test.to_owned(),
             command,

@@ -10,6 +10,7 @@
 mod child;
 
 use std::any::Any;
+use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 pub(crate) use child::{Child, in_child};
@@ -93,12 +94,78 @@ pub(crate) fn mapped_bytes() -> usize {
     pages_of_statm(0)
 }
 
+/// Bytes of this process's data, and of its stack.
+pub(crate) fn data_bytes() -> usize {
+    pages_of_statm(5)
+}
+
 fn pages_of_statm(field: usize) -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux has /proc");
     let pages = statm.split_whitespace().nth(field).expect("seven fields");
+    pages.parse::<usize>().expect("a number") * page_size()
+}
+
+/// Bytes of a page.
+pub(crate) fn page_size() -> usize {
     // SAFETY: the call has no preconditions.
-    let page_size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    pages.parse::<usize>().expect("a number") * page_size as usize
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+/// Says that a test, or a part of one, cannot be done here: past the harness, which keeps to
+/// itself what is printed by a test that passes.
+pub(crate) fn skip(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
+/// Whether the kernel copies what lies at an address, as the allocator asks it to; a filter for
+/// system calls may forbid it: then what depends on it is skipped.
+pub(crate) fn may_peek() -> bool {
+    let (from, mut into) = (1_u8, 0_u8);
+    let part = |base: *const u8| libc::iovec {
+        iov_base: base.cast_mut().cast(),
+        iov_len: 1,
+    };
+    let (local, remote) = (part(&raw mut into), part(&raw const from));
+    // SAFETY: no requirements.
+    let process = unsafe { libc::getpid() };
+    // SAFETY: one byte is copied from a variable to another.
+    let copied =
+        unsafe { libc::process_vm_readv(process, &raw const local, 1, &raw const remote, 1, 0) };
+    if copied != 1 {
+        skip("process_vm_readv is refused");
+    }
+    copied == 1
+}
+
+/// How many mappings a process may have, if a test can use them up; else the test is skipped.
+pub(crate) fn mappings_to_use_up() -> Option<usize> {
+    const MOST: usize = 300_000;
+    let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").expect("Linux has /proc");
+    let most = text.trim().parse().expect("a number");
+    if most > MOST {
+        skip(&format!(
+            "{most} mappings (vm.max_map_count) are too many to use up"
+        ));
+        return None;
+    }
+    Some(most)
+}
+
+/// Whether a process may have as many bytes of addresses more; if not, because of a hard limit,
+/// the test is skipped.
+pub(crate) fn may_map(bytes: usize) -> bool {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is writable.
+    let status = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    assert_eq!(status, 0);
+    let is_room = limit.rlim_max >= (mapped_bytes() + bytes) as libc::rlim_t;
+    if !is_room {
+        skip("the hard limit of addresses (ulimit -Hv) is too low");
+    }
+    is_room
 }
 
 /// A small generator for choices that need no shrinking (xorshift64*).

@@ -23,8 +23,11 @@ static void come_and_go(int count) {
         for (int j = 0; j < AT_ONCE; j++) {
             pthread_t thread;
             live++;
-            while (pthread_create(&thread, &detached, run, NULL) != 0)
+            /* Those that are at their ends may have to be gone first. */
+            for (int tries = 0; pthread_create(&thread, &detached, run, NULL) != 0; tries++) {
+                CHECK(tries < 60000);
                 usleep(1000);
+            }
         }
         while (live > 0)
             usleep(100);

@@ -7,8 +7,8 @@ extern int handlers_called(void);
 
 int main(void) {
     check_whose();
-    alarm(60);
     for (int i = 1; i <= 3; i++) {
+        alarm(60);
         const pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {

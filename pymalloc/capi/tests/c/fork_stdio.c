@@ -49,7 +49,6 @@ static void *write_to_cookie(void *stream) {
 
 int main(int count, char **arguments) {
     check_whose();
-    alarm(120);
     pthread_t thread;
     if (count > 1 && strcmp(arguments[1], "cookie") == 0) {
         FILE *stream = fopencookie(NULL, "w", (cookie_io_functions_t){.write = write_cookie});
@@ -65,6 +64,7 @@ int main(int count, char **arguments) {
         CHECK(pthread_create(&thread, NULL, read_lines, NULL) == 0);
     }
     for (int i = 0; i < FORKS; i++) {
+        alarm(60); /* for this one */
         const pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {

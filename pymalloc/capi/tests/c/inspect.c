@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -81,18 +83,25 @@ static void stats_go_to_standard_error(const char *word) {
     CHECK(strstr(text, word) != NULL);
 }
 
+/* How many there were, for two processes to see. */
+static atomic_int *interrupts;
+
 /* Ends well if the rest of what a pipe holds has this word. */
 static void look_in_pipe(int end, const char *word) {
     static char text[1 << 20];
     size_t length = 0;
     ssize_t more;
-    usleep(100000); /* the writer waits meanwhile, and is interrupted */
+    while (*interrupts < 10) /* the writer waits meanwhile */
+        usleep(1000);
     while ((more = read(end, text + length, sizeof text - 1 - length)) > 0)
         length += (size_t)more;
     _exit(memmem(text, length, word, strlen(word)) == NULL);
 }
 
-static void ignore(int signal) { (void)signal; }
+static void interrupt(int signal) {
+    (void)signal;
+    ++*interrupts;
+}
 
 /* Runs with standard error in a full pipe, and signals that interrupt who waits for room. */
 static void stats_come_whole_through_a_full_pipe(const char *last_line) {
@@ -102,6 +111,8 @@ static void stats_come_whole_through_a_full_pipe(const char *last_line) {
     while (write(ends[1], "\n", 1) == 1)
         ;
     CHECK(fcntl(ends[1], F_SETFL, 0) == 0);
+    interrupts = mmap(NULL, sizeof *interrupts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(interrupts != MAP_FAILED);
     const pid_t reader = fork();
     CHECK(reader >= 0);
     if (reader == 0) {
@@ -109,7 +120,7 @@ static void stats_come_whole_through_a_full_pipe(const char *last_line) {
         look_in_pipe(ends[0], last_line);
     }
     const int stderr_kept = dup(2);
-    const struct sigaction interrupts = {.sa_handler = ignore};
+    const struct sigaction interrupts = {.sa_handler = interrupt};
     const struct itimerval often = {.it_interval = {.tv_usec = 5000}, .it_value = {.tv_usec = 5000}};
     const struct itimerval never = {0};
     CHECK(sigaction(SIGALRM, &interrupts, NULL) == 0);

@@ -166,6 +166,12 @@ impl Program {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
+        command.env_remove("LD_PRELOAD");
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"PYMALLOC") {
+                command.env_remove(name);
+            }
+        }
         command
             .args(&self.arguments)
             .envs(self.variables.iter().cloned());
