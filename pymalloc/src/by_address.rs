@@ -14,7 +14,7 @@ use core::fmt;
 use core::ptr::{NonNull, null_mut};
 
 use crate::debug::{self, Expect};
-use crate::global::{PyMalloc, SHARED, free_large, resize_large, spill_unsized};
+use crate::global::{PyMalloc, SHARED, free_large, resize_large, resized_in_place, spill_unsized};
 use crate::os;
 use crate::region;
 use crate::size_class::SizeClass;
@@ -174,6 +174,7 @@ pub unsafe fn realloc_unsized(block: *mut u8, new: Layout) -> Result<*mut u8, Fo
     if let Some(class) = old_class {
         let shrinks_little = new.size() <= old_size && new.size() > old_size / 4 * 3;
         if new_class == Some(class) || shrinks_little && block.addr().is_multiple_of(new.align()) {
+            resized_in_place(block, new.size());
             return Ok(block);
         }
     } else if new_class.is_none()
@@ -190,6 +191,9 @@ pub unsafe fn realloc_unsized(block: *mut u8, new: Layout) -> Result<*mut u8, Fo
     let moved = unsafe { PyMalloc.alloc(new) };
     if moved.is_null() {
         let is_enough = new.size() <= old_size && block.addr().is_multiple_of(new.align());
+        if is_enough && old_class.is_some() {
+            resized_in_place(block, new.size());
+        }
         return Ok(if is_enough { block } else { moved });
     }
     // SAFETY: both are at least that long, and the new one is nobody's yet.

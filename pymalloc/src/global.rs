@@ -202,7 +202,7 @@ pub(crate) unsafe fn give(heap: &Heap, class: SizeClass, block: *mut u8) {
 
 /// Tells the tracer of a block's new size, if it is told of every block.
 #[inline(always)]
-fn resized_in_place(block: *mut u8, size: usize) {
+pub(crate) fn resized_in_place(block: *mut u8, size: usize) {
     with_heap(|heap| {
         if heap.trace.is_exact() {
             trace::resized(heap, block, size);

@@ -248,6 +248,23 @@ fn realloc_gives_the_entry_of_the_new_size() {
 }
 
 #[test]
+fn what_gets_another_size_without_a_layout_has_the_entry_of_that() {
+    let _tracing = Tracing::start(Mode::Exact);
+    let before = COUNTER.live();
+    let mut block = alloc(1000);
+    // In place, within the class and below it; elsewhere.
+    for new in [1010, 1024, 800, 5000, 4999, 24] {
+        // SAFETY: the block that the last step gave.
+        block = unsafe { pymalloc::realloc_unsized(block, layout(new)) }.unwrap();
+        let entry = trace::find(block).map(|(_, entry)| entry);
+        assert_eq!(entry, Some(new as u64 + 1));
+    }
+    // SAFETY: the block that the last step gave.
+    assert_eq!(unsafe { pymalloc::dealloc_unsized(block) }, Ok(()));
+    assert_eq!(COUNTER.live(), before);
+}
+
+#[test]
 fn a_large_block_that_cannot_grow_is_known_still() {
     let _tracing = Tracing::start(Mode::Exact);
     let block = alloc(100_000);

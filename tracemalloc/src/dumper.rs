@@ -1,20 +1,23 @@
 //! A snapshot that is written again and again, for somebody to look on.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::NotTracing;
 
+/// The least time from one dump to the next.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// Dumps a snapshot every so often into one file, in a thread of its own, until it is stopped or
-/// dropped.
+/// dropped, which wait for a dump that is under way.
 ///
-/// `tracemalloc live FILE` shows it, and whoever opens the file finds a whole snapshot. While
-/// tracing is off nothing is written. Each time takes what
-/// [`take_snapshot`](crate::take_snapshot) and [`dump`](crate::Snapshot::dump) take: 64 bytes of
-/// memory and some ten nanoseconds a block.
+/// `tracemalloc live FILE` shows it, and whoever opens the file finds a whole snapshot, where
+/// [`dump`](crate::Snapshot::dump) can replace it. While tracing is off nothing is written. Each
+/// time takes what [`take_snapshot`](crate::take_snapshot) and `dump` take: up to three times 56
+/// bytes of memory a block, and some ten nanoseconds for each of the two.
 ///
 /// # Examples
 ///
@@ -36,19 +39,23 @@ use crate::NotTracing;
 /// ```
 #[derive(Debug)]
 pub struct Dumper {
-    stop: Sender<()>,
-    thread: JoinHandle<io::Result<()>>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Dumper {
-    /// Starts to dump: now, and every `interval` from then on.
+    /// Starts to dump: now, and every `interval` from then on; every millisecond if that is less.
+    ///
+    /// A relative path is of the folder that the process is in now, wherever it goes.
     ///
     /// # Errors
     ///
-    /// If no thread can be started. What goes wrong with the file, [`stop`](Self::stop) tells.
-    pub fn start(path: impl Into<PathBuf>, interval: Duration) -> io::Result<Self> {
+    /// If no thread can be started, the path is empty, or relative to a folder that is gone. What
+    /// goes wrong with the file, [`stop`](Self::stop) tells.
+    pub fn start(path: impl AsRef<Path>, interval: Duration) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
-        let path = path.into();
+        let path = std::path::absolute(path)?;
+        let interval = interval.max(SHORTEST);
         let work = move || {
             crate::untraced(|| {
                 loop {
@@ -63,7 +70,10 @@ impl Dumper {
         };
         let thread = thread::Builder::new().name("dumper".to_owned());
         let thread = thread.spawn(work)?;
-        Ok(Self { stop, thread })
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Dumps once more, and stops.
@@ -71,11 +81,25 @@ impl Dumper {
     /// # Errors
     ///
     /// Those of this last time.
-    pub fn stop(self) -> io::Result<()> {
-        // It fails if the thread has ended, which `join` tells as well.
-        let _ = self.stop.send(());
-        let ended = self.thread.join();
+    pub fn stop(mut self) -> io::Result<()> {
+        if let Some(stop) = &self.stop {
+            // It fails if the thread has ended, which `join` tells as well.
+            let _ = stop.send(());
+        }
+        self.join()
+    }
+
+    fn join(&mut self) -> io::Result<()> {
+        drop(self.stop.take());
+        let ended = self.thread.take().map_or(Ok(Ok(())), JoinHandle::join);
         ended.unwrap_or_else(|_| Err(io::Error::other("the thread that dumps has panicked")))
+    }
+}
+
+impl Drop for Dumper {
+    fn drop(&mut self) {
+        // Who wants to know calls `stop`.
+        let _ = self.join();
     }
 }
 

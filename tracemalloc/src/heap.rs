@@ -15,8 +15,10 @@ pub(crate) fn held(stats: &Stats) -> Option<Held> {
     // The rest of what is resident of pools in use: blocks that are free, but were in use before.
     let elsewhere =
         in_use + stats.bytes_unused_pools_resident + stats.bytes_large_cached + stats.bytes_headers;
+    // The recorder's blocks are its own, not the program's.
+    let own_blocks = crate::record::own_blocks_bytes();
     Some(Held {
-        in_use: in_use as u64,
+        in_use: in_use.saturating_sub(own_blocks) as u64,
         in_use_large: stats.bytes_large as u64,
         free_blocks: resident.saturating_sub(elsewhere) as u64,
         free_pools: stats.bytes_unused_pools_resident as u64,

@@ -235,7 +235,7 @@ pub(crate) fn live_bytes() -> i64 {
 }
 
 /// Calls `f`, which is to make and drop no region; what it allocates and frees is not counted.
-#[cfg(feature = "profile")]
+#[cfg(any(feature = "framehop", feature = "profile"))]
 pub(crate) fn uncounted<R>(f: impl FnOnce() -> R) -> R {
     COUNTERS.with(|counters| counters.uncounted(f))
 }
@@ -334,6 +334,10 @@ impl Region {
     }
 
     /// What the thread has allocated and freed since the region began.
+    ///
+    /// Where a thread-local keeps the region to the end of its thread, the peak may be said too low
+    /// there: it is that of the time since one of the thread's regions last began, ended or was
+    /// asked.
     #[must_use]
     pub fn usage(&self) -> Usage {
         COUNTERS.with(|counters| {

@@ -46,14 +46,14 @@ pub struct MemoryInfo {
     pub peak_bytes: u64,
     /// What the process and those in its control group may have together; `None` without a
     /// limit. The least of all groups that it is in, found where they usually are,
-    /// in `/sys/fs/cgroup`.
+    /// in `/sys/fs/cgroup`. Of a group that lies outside of what is seen there, that of the top.
     pub limit_bytes: Option<u64>,
 }
 
 /// What the system says of this process's memory.
 ///
-/// Reads four files of `/proc/self`, one of which makes the kernel walk through the process's
-/// pages: a millisecond for each gigabyte, and more.
+/// Reads three files of `/proc/self`, one of which makes the kernel walk through the process's
+/// pages: a millisecond for each gigabyte, and more. And the limits of its control groups.
 ///
 /// # Errors
 ///
@@ -84,9 +84,7 @@ pub fn memory_info_of(pid: u32) -> io::Result<MemoryInfo> {
 /// What of this process is resident: quickly, by the system's sums.
 pub(crate) fn resident() -> io::Result<Resident> {
     let statm = fs::read_to_string("/proc/self/statm")?;
-    // SAFETY: a question with a number for an answer.
-    let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    let page_bytes = u64::try_from(page_bytes).unwrap_or(4096);
+    let page_bytes = page_bytes();
     let mut numbers = statm.split_ascii_whitespace().map(str::parse::<u64>);
     let mut next = |index| match numbers.nth(index) {
         Some(Ok(pages)) => Ok(pages * page_bytes),
@@ -98,11 +96,21 @@ pub(crate) fn resident() -> io::Result<Resident> {
     })
 }
 
+/// The bytes of a page.
+pub(crate) fn page_bytes() -> u64 {
+    // SAFETY: a question with a number for an answer.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(bytes)
+        .ok()
+        .filter(|bytes| *bytes > 0)
+        .unwrap_or(4096)
+}
+
 fn read(process: &Path) -> io::Result<MemoryInfo> {
-    let status = fs::read_to_string(process.join("status"))?;
+    let status = read_text(&process.join("status"))?;
     // Counted by walking through the pages, where the other is a sum that lags behind.
-    let pages = fs::read_to_string(process.join("smaps_rollup")).unwrap_or_default();
-    let cgroups = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
+    let pages = read_text(&process.join("smaps_rollup")).unwrap_or_default();
+    let cgroups = read_text(&process.join("cgroup")).unwrap_or_default();
     // A process that has exited and was not waited for has none of the lines.
     let of = |name| bytes_of(&status, name).unwrap_or(0);
     let rss_bytes = bytes_of(&pages, "Rss").unwrap_or_else(|| of("VmRSS"));
@@ -119,6 +127,12 @@ fn read(process: &Path) -> io::Result<MemoryInfo> {
         peak_bytes: of("VmHWM").max(rss_bytes),
         limit_bytes: limit(&cgroups, Path::new(CGROUPS)),
     })
+}
+
+/// A file's text. Names in it may be any bytes: a process's is cut in the middle of a letter.
+fn read_text(path: &Path) -> io::Result<String> {
+    let bytes = fs::read(path)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The bytes in a line as `VmRSS:     1234 kB`.
@@ -148,10 +162,15 @@ fn limit(groups: &str, root: &Path) -> Option<u64> {
 
 /// The least number in the files of this name in a group's folder and those above.
 fn least(root: &Path, group: &str, file: &str) -> Option<u64> {
-    // Without the slash at the start, and what lies outside of a container.
-    let names = Path::new(group).components();
-    let inside = names.filter(|name| matches!(name, Component::Normal(_)));
-    let group: std::path::PathBuf = inside.collect();
+    let group = group.strip_prefix('/').unwrap_or(group);
+    // `/../other` is seen in a container: a group beside its own.
+    let is_inside = |name: Component<'_>| matches!(name, Component::Normal(_));
+    let group = Path::new(group);
+    let group = if group.components().all(is_inside) {
+        group
+    } else {
+        Path::new("")
+    };
     let folders = group.ancestors().map(|folder| root.join(folder));
     let numbers = folders.filter_map(|folder| {
         let text = fs::read_to_string(folder.join(file)).ok()?;
@@ -194,14 +213,25 @@ mod tests {
         let info = memory_info().unwrap();
         assert!(info.rss_bytes > 8 << 20 && info.vms_bytes >= info.rss_bytes);
         assert!(info.shared_bytes > 0 && info.shared_bytes < info.rss_bytes);
-        let (uss, pss) = (info.uss_bytes.unwrap(), info.pss_bytes.unwrap());
-        assert!(
-            uss > 8 << 20 && uss <= pss && pss <= info.rss_bytes,
-            "{info:?}"
-        );
+        // Some systems do not say.
+        if let (Some(uss), Some(pss)) = (info.uss_bytes, info.pss_bytes) {
+            assert!(
+                uss > 8 << 20 && uss <= pss && pss <= info.rss_bytes,
+                "{info:?}"
+            );
+        }
         drop(block);
         let after = memory_info().unwrap();
         assert!(after.peak_bytes + (4 << 20) > info.rss_bytes, "{after:?}");
+    }
+
+    #[test]
+    fn a_process_may_have_any_name() {
+        let before = fs::read("/proc/self/comm").unwrap();
+        fs::write("/proc/self/comm", b"cut in \xc3").unwrap();
+        let info = memory_info();
+        fs::write("/proc/self/comm", before.trim_ascii_end()).unwrap();
+        assert!(info.unwrap().rss_bytes > 0);
     }
 
     #[test]
@@ -230,10 +260,11 @@ mod tests {
         set("a/b", "memory.max", "max\n");
         set("a", "memory.max", "1000000\n");
         set("", "memory.max", "2000000\n");
+        set("other", "memory.max", "3000\n");
         set("memory/c", "memory.limit_in_bytes", "500000\n");
         set("memory", "memory.limit_in_bytes", "9223372036854771712\n");
         assert_eq!(limit("0::/a/b\n", &root), Some(1_000_000));
-        // A container sees its group as the top, or as one beside it.
+        // A container sees its group as the top, or as one beside that: not as one below it.
         assert_eq!(limit("0::/\n", &root), Some(2_000_000));
         assert_eq!(limit("0::/../other\n", &root), Some(2_000_000));
         let first = "4:cpu,memory:/c\n1:name=systemd:/a\n0::/a\n";

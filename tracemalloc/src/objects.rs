@@ -18,8 +18,9 @@ use crate::{NotTracing, take_snapshot, untraced};
 /// 3584 bytes, or the program is built with `--cfg cyclegc_alone`: the one at a pool's start
 /// gets the stack that made the pool, the others none.
 ///
-/// Takes a snapshot now: what is made later has no stack. Costs about 90 bytes a block while
-/// it is kept, and once the names of the snapshot.
+/// Takes a snapshot now. What is made later has no stack; where it lies in a block's place that
+/// was freed since, it has that one's: so take the stacks right before the graph. Costs about 90
+/// bytes a block while it is kept, and once the names of the snapshot.
 ///
 /// # Errors
 ///

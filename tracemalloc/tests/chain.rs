@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use support::{Recorder, record};
 use tracemalloc::snapshot::{ArenaUse, ClassUse, HeapMap, PoolUse};
-use tracemalloc::{RawSnapshot, Snapshot};
+use tracemalloc::{Frame, RawSnapshot, Snapshot};
 
 #[global_allocator]
 static GLOBAL: Recorder = Recorder;
@@ -138,7 +138,9 @@ struct Files {
 impl Files {
     /// A folder of the test's own, with a snapshot in it.
     fn new(name: &str) -> Self {
+        let name = format!("chain-{name}-{}", std::process::id());
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).unwrap();
         let files = Self { dir };
         Snapshot::from(recorded_once())
@@ -173,6 +175,12 @@ impl Files {
         assert!(!output.status.success());
         assert!(output.stdout.is_empty());
         String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
@@ -266,6 +274,8 @@ fn every_format_is_written_beside_the_snapshot() {
     let few = files.stdout(&["flame", "a.tmal", "-o", "-", "--function", "*parse*"]);
     assert!(few.contains("<svg") && few.len() < read("a.svg").len());
     let folded = files.stdout(&["export", "a.tmal", "-f", "folded", "-o", "-"]);
+    let same = files.stdout(&["export", "a.tmal", "-f", "folded", "-o", "/dev/stdout"]);
+    assert_eq!(same, folded);
     assert!(
         folded
             .lines()
@@ -277,12 +287,19 @@ fn every_format_is_written_beside_the_snapshot() {
             .failure(&["export", "a.tmal"])
             .contains("which format?")
     );
-    std::fs::copy(files.path("a.tmal"), files.path("c.csv")).unwrap();
-    assert!(
-        files
-            .failure(&["export", "c.csv", "-f", "csv"])
-            .contains("overwritten")
-    );
+    let copy = |name| std::fs::copy(files.path("a.tmal"), files.path(name)).unwrap();
+    copy("c.csv");
+    std::fs::hard_link(files.path("c.csv"), files.path("link.csv")).unwrap();
+    for output in ["c.csv", "./c.csv", "link.csv"] {
+        let failed = files.failure(&["export", "c.csv", "-f", "csv", "-o", output]);
+        assert!(failed.contains("overwritten"), "{failed}");
+    }
+    // Of what is no `.tmal` the whole name stays.
+    for name in ["run.1", "run.2"] {
+        copy(name);
+        let printed = files.stdout(&["pprof", name]);
+        assert_eq!(printed, format!("wrote {name}.pb.gz\n"));
+    }
     assert!(
         files
             .failure(&["export", "a.tmal", "-f", "gif"])
@@ -355,6 +372,31 @@ fn bad_files_are_told_apart() {
 }
 
 #[test]
+fn a_files_names_do_not_reach_the_terminal_as_they_are() {
+    let files = Files::new("plain");
+    let mut raw = recorded_once();
+    raw.modules[0].path = "/no\x1b[2Jwhere".to_owned();
+    let name = || vec![Frame::new("a\x1b]0;b.rs", 1, "f\x07")];
+    let named = raw.stacks.iter().map(|_| name()).collect();
+    let snapshot = Snapshot::from(raw).with_tracebacks(named);
+    snapshot.dump(files.path("b.tmal")).unwrap();
+    for arguments in [
+        &["top", "b.tmal", "-k", "function"][..],
+        &["top", "b.tmal", "-k", "traceback"],
+        &["diff", "a.tmal", "b.tmal"],
+        &["leaks", "a.tmal", "b.tmal", "b.tmal", "--all"],
+        &["info", "b.tmal"],
+        &["live", "b.tmal", "--count", "1"],
+    ] {
+        let output = files.run(arguments);
+        assert!(output.status.success());
+        let text = [output.stdout, output.stderr].concat();
+        assert!(!text.contains(&0x1b) && !text.contains(&7), "{arguments:?}");
+    }
+    assert!(files.stdout(&["info", "b.tmal"]).contains("\\u{1b}[2J"));
+}
+
+#[test]
 fn names_travel_with_a_symbolized_snapshot() {
     let files = Files::new("symbolize");
     let mut raw = recorded_once();
@@ -385,7 +427,7 @@ fn info_says_what_a_snapshot_is_of() {
     let files = Files::new("info");
     let printed = files.stdout(&["info", "a.tmal"]);
     assert!(printed.contains("every block: "), "{printed}");
-    assert!(printed.contains("seconds ago"), "{printed}");
+    assert!(printed.contains("s ago\n"), "{printed}");
     let waterfall = "  rounding                68.4 KiB   5.9 %";
     assert!(printed.contains(waterfall), "{printed}");
     let executable = std::env::current_exe().unwrap();

@@ -18,6 +18,8 @@ fn command(value: &str) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command
         .args(["--exact", "says_what_it_found", "--ignored", "--nocapture"])
+        .env_remove("PYMALLOC")
+        .env_remove("PYMALLOC_STATS")
         .env("PYMALLOC_TRACE", value);
     command
 }

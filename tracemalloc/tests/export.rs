@@ -179,6 +179,33 @@ fn the_flame_graph_is_well_formed() {
 }
 
 #[test]
+fn a_flame_graph_has_room_for_any_size_and_any_name() {
+    let trace = |stack: u32| RawTrace {
+        domain: 0,
+        address: 16,
+        size: usize::MAX,
+        weight: Weight::exact(usize::MAX),
+        stack,
+        thread: 1,
+        when_ns: 0,
+    };
+    let raw = RawSnapshot {
+        stacks: vec![Box::default(); 3],
+        traces: vec![trace(0), trace(1), trace(2)],
+        ..RawSnapshot::default()
+    };
+    let frames = |name: &str| vec![Frame::new("a.c", 1, "main"), Frame::new("a.c", 2, name)];
+    let names = ["leaf 123", "leaf 4.5", "leaf"];
+    let snapshot = Snapshot::from(raw).with_tracebacks(names.map(frames).to_vec());
+    let svg = text(&snapshot, Format::Flamegraph);
+    // A second column would be a difference.
+    for name in ["leaf\u{a0}123", "leaf\u{a0}4.5", "leaf"] {
+        let title = format!("<title>{name} (2,305,843,009,213,693,952 times 8 bytes, 33.33%)");
+        assert!(svg.contains(&title), "{svg}");
+    }
+}
+
+#[test]
 fn dhat_has_what_its_viewer_checks() {
     let dhat = json(&hostile(), Format::Dhat);
     for field in [

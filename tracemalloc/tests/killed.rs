@@ -2,9 +2,10 @@
 //! whole. What was cut, beside it or in a file that is written in place, loads up to the cut.
 
 use std::fs::{self, File};
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracemalloc::snapshot::{RawTrace, Weight};
 use tracemalloc::{LoadError, RawSnapshot, Snapshot};
@@ -36,8 +37,8 @@ fn dump_until_killed() {
     let Some(path) = std::env::var_os(PATH) else {
         return;
     };
-    let snapshot = snapshot();
-    loop {
+    let (snapshot, parent) = (snapshot(), parent_id());
+    while parent_id() == parent {
         snapshot.dump(&path).expect("the parent's folder");
     }
 }
@@ -48,8 +49,8 @@ fn write_until_killed() {
     let Some(path) = std::env::var_os(PATH) else {
         return;
     };
-    let snapshot = snapshot();
-    loop {
+    let (snapshot, parent) = (snapshot(), parent_id());
+    while parent_id() == parent {
         let file = File::create(&path).expect("the parent's folder");
         let file = std::io::BufWriter::new(file);
         snapshot.write_to(file).expect("there is room");
@@ -63,6 +64,7 @@ impl Folder {
     fn new(name: &str) -> Self {
         let name = format!("tracemalloc-killed-{name}-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).expect("nobody has this name");
         Self(folder)
     }
@@ -76,7 +78,14 @@ impl Folder {
             .stdout(Stdio::null())
             .spawn()
             .expect("the child starts");
+        let begin = Instant::now();
         while !path.exists() {
+            let ended = child.try_wait().expect("it is ours");
+            let is_late = begin.elapsed() > Duration::from_secs(120);
+            if ended.is_some() || is_late {
+                let _ = child.kill();
+                panic!("no file from the child: {ended:?}");
+            }
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_micros(300 * round));

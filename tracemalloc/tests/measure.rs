@@ -2,13 +2,42 @@
 
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use pymalloc::PyMalloc;
-use tracemalloc::{Counted, Region, Usage, measure};
+use tracemalloc::{Config, Counted, Region, Unwinder, Usage, measure};
 
 #[global_allocator]
 static GLOBAL: Counted<PyMalloc> = Counted(PyMalloc);
+
+/// A process traces as a whole: one test at a time.
+struct Tracing(#[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
+
+impl Tracing {
+    fn off() -> Self {
+        static ONE: Mutex<()> = Mutex::new(());
+        let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        // `PYMALLOC_TRACE` may have started it.
+        tracemalloc::stop();
+        Self(guard)
+    }
+
+    fn start(&self, unwinder: Unwinder) {
+        let config = Config {
+            nframe: 10,
+            unwinder,
+            ..Config::default()
+        };
+        tracemalloc::start_with(config).unwrap();
+    }
+}
+
+impl Drop for Tracing {
+    fn drop(&mut self) {
+        tracemalloc::stop();
+    }
+}
 
 fn block(bytes: usize) -> Vec<u8> {
     black_box(Vec::with_capacity(black_box(bytes)))
@@ -157,13 +186,43 @@ fn a_region_is_refused_or_works_while_its_thread_exits() {
     thread::spawn(exits).join().unwrap();
 }
 
+/// Whichever test traces meanwhile.
+#[cfg(feature = "framehop")]
+#[test]
+fn what_the_recorder_allocates_is_not_counted() {
+    // More than there are threads that have left a cache of rules to another.
+    const THREADS: usize = 8;
+    let [begun, on, done] = [(); 3].map(|()| Barrier::new(THREADS + 1));
+    let work = || {
+        let region = Region::new().unwrap();
+        begun.wait();
+        on.wait();
+        let kept = block(100_000);
+        let usage = region.usage();
+        done.wait();
+        drop(kept);
+        (usage.allocations, usage.live_bytes())
+    };
+    let tracing = Tracing::off();
+    thread::scope(|scope| {
+        let threads = [(); THREADS].map(|()| scope.spawn(work));
+        begun.wait();
+        tracing.start(Unwinder::Tables);
+        on.wait();
+        done.wait();
+        for thread in threads {
+            assert_eq!(thread.join().unwrap(), (1, 100_000));
+        }
+    });
+}
+
 /// The wrapper's own calls are no part of a traceback.
 #[test]
 fn a_traced_block_is_put_down_to_who_asked() {
-    tracemalloc::start(10).unwrap();
+    let tracing = Tracing::off();
+    tracing.start(Unwinder::Auto);
     let kept = block(12_345);
     let traceback = tracemalloc::get_address_traceback(kept.as_ptr().addr()).unwrap();
-    tracemalloc::stop();
     let last = &traceback[traceback.len() - 1];
     assert!(last.filename().ends_with("tests/measure.rs"), "{last:?}");
     assert!(last.function().contains("block"), "{last:?}");

@@ -47,6 +47,8 @@ fn is_made_by(node: Node<'_>, function: &str) -> bool {
 /// Tracing is the process's: one test.
 #[test]
 fn a_graph_carries_the_stacks_of_a_traced_program() {
+    // `PYMALLOC_TRACE` may have started it.
+    tracemalloc::stop();
     assert!(tracemalloc::object_stacks().is_err());
     tracemalloc::start(25).unwrap();
     let server = Gc::new(Server::default());

@@ -1,11 +1,13 @@
 //! What Python's tracemalloc does, on `PyMalloc`.
 
 use std::hint::black_box;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use pymalloc::PyMalloc;
-use tracemalloc::{Config, KeyType, Mode, NotTracing, PeakError, Snapshot, StartError, Unwinder};
+use tracemalloc::{
+    Config, KeyType, Mode, NotTracing, PeakError, Snapshot, StartError, Statistic, Trace, Unwinder,
+};
 
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
@@ -16,7 +18,10 @@ struct Tracing(#[expect(dead_code, reason = "held, not read")] MutexGuard<'stati
 impl Tracing {
     fn off() -> Self {
         static ONE: Mutex<()> = Mutex::new(());
-        Self(ONE.lock().unwrap_or_else(PoisonError::into_inner))
+        let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        // `PYMALLOC_TRACE` may have started it.
+        tracemalloc::stop();
+        Self(guard)
     }
 
     fn start(config: Config) -> Self {
@@ -95,10 +100,12 @@ fn one_frame_is_the_line_that_asked() {
     assert_eq!(tracemalloc::get_traceback_limit(), 1);
     let kept = allocate_here(4000);
     let snapshot = tracemalloc::take_snapshot().unwrap();
-    let largest = &snapshot.statistics(KeyType::Lineno, false)[0];
-    assert_eq!((largest.size, largest.count), (4000, 1));
-    assert_eq!(largest.traceback.len(), 1);
-    assert!(largest.traceback[0].function().contains("allocate_here"));
+    let statistics = snapshot.statistics(KeyType::Lineno, false);
+    // The harness's own threads allocate now and then, too.
+    let is_it = |stat: &&Statistic| stat.traceback[0].function().contains("allocate_here");
+    let here = statistics.iter().find(is_it).unwrap();
+    assert_eq!((here.size, here.count), (4000, 1));
+    assert_eq!(here.traceback.len(), 1);
     drop(kept);
 }
 
@@ -124,22 +131,26 @@ fn current_and_peak_are_what_was_asked_for() {
     // The harness's own thread allocates now and then, too.
     let expected = ((1001, 501_001), 1001, (1011, 1011));
     let measured: Vec<_> = std::iter::repeat_with(measure).take(20).collect();
-    assert!(measured.contains(&expected), "{measured:?}");
+    // Where that was traced before this test, the peak is not to the byte.
+    let is_exact = std::env::var_os("PYMALLOC_TRACE").is_none();
+    assert!(!is_exact || measured.contains(&expected), "{measured:?}");
+    let kept = allocate_here(10 << 20);
+    assert!(tracemalloc::get_traced_memory().0 >= 10 << 20);
     tracemalloc::clear_traces();
-    assert!(tracemalloc::get_traced_memory().0 < 1000);
+    assert!(tracemalloc::get_traced_memory().0 < 1 << 20);
     assert!(tracemalloc::get_tracemalloc_memory() > 0);
+    drop(kept);
 }
 
 #[test]
 fn what_is_off_says_so() {
     let _tracing = Tracing::off();
-    tracemalloc::stop();
     assert!(!tracemalloc::is_tracing());
     assert_eq!(tracemalloc::take_snapshot().err(), Some(NotTracing));
     assert_eq!(tracemalloc::track(1, 16, 16), Err(NotTracing));
     assert_eq!(tracemalloc::start(0), Err(StartError::NoFrames));
     tracemalloc::start(3).unwrap();
-    let kept = allocate_here(77);
+    let kept = allocate_here(10 << 20);
     // A second start changes nothing, as in CPython.
     tracemalloc::start(9).unwrap();
     assert_eq!(tracemalloc::get_traceback_limit(), 3);
@@ -150,7 +161,34 @@ fn what_is_off_says_so() {
     );
     tracemalloc::stop();
     assert!(tracemalloc::get_address_traceback(kept.as_ptr().addr()).is_none());
-    assert_eq!(tracemalloc::get_traced_memory(), (0, 0));
+    // A thread that is counting at that moment may leave a little.
+    let (current, peak) = tracemalloc::get_traced_memory();
+    assert!(current.max(peak) < 1 << 20, "{current} {peak}");
+}
+
+#[test]
+fn threads_that_start_it_at_once_lose_nothing_that_they_allocate_then() {
+    let _tracing = Tracing::off();
+    for _ in 0..40 {
+        let (both, known) = (Barrier::new(2), Barrier::new(2));
+        let start_and_allocate = || {
+            both.wait();
+            tracemalloc::start(3).unwrap();
+            let is_on = tracemalloc::is_tracing();
+            // Large, so that its thread notices that tracing has begun.
+            let kept = allocate_here(1 << 20);
+            known.wait();
+            let snapshot = tracemalloc::take_snapshot().unwrap();
+            let is_it = |trace: Trace<'_>| trace.address() == kept.as_ptr().addr();
+            (is_on, snapshot.traces().iter().any(is_it))
+        };
+        let answers = thread::scope(|scope| {
+            let other = scope.spawn(start_and_allocate);
+            [start_and_allocate(), other.join().unwrap()]
+        });
+        assert_eq!(answers, [(true, true); 2]);
+        tracemalloc::stop();
+    }
 }
 
 #[test]
@@ -236,7 +274,8 @@ fn a_snapshot_records_nothing_of_its_own() {
         .map(|_| tracemalloc::take_snapshot().unwrap())
         .collect();
     // The three handles, and no more.
-    assert!(tracemalloc::get_traced_memory().0 - before < 4000);
+    let after = tracemalloc::get_traced_memory().0;
+    assert!(after.saturating_sub(before) < 4000, "{before} {after}");
     drop((snapshots, kept));
 }
 
@@ -280,7 +319,8 @@ fn threads_at_once_lose_nothing() {
     });
     let snapshot = tracemalloc::take_snapshot().unwrap();
     assert_eq!(bytes_of(&snapshot, "allocate_here"), 0.0);
-    assert!(tracemalloc::get_traced_memory().0 - before < 10_000);
+    let after = tracemalloc::get_traced_memory().0;
+    assert!(after.saturating_sub(before) < 10_000, "{before} {after}");
 }
 
 #[test]

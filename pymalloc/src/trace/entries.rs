@@ -9,15 +9,16 @@
 //! └───────────────────────┘
 //! ```
 //! A pool gets its array with its first entry, and keeps it when it goes back to its arena. One
-//! that comes back for another class gives the array to the next pool that is in need of one so
-//! long.
+//! that comes back for another class gives the array, with its first entry, to the next pool that
+//! is in need of one so long. Until then the array's entries are nobody's, and are passed over.
 //!
 //! # Invariants
 //! 1. A slot's low bits are the class that its array is for: arrays start at multiples of 128.
 //! 2. An array has as many words as its class has blocks in a pool, and one more, which is the
-//!    link's: no entry is ever there. In an array that is in no slot all entries are 0.
-//! 3. A slot is changed only by a thread that has a block of a class that its array is not for.
-//!    Then no block of the array's class is in use, and none is being freed.
+//!    link's: no entry is ever there. In an idle array all entries are 0.
+//! 3. A slot is changed only by a thread that has a block of the pool, and only while the array
+//!    there, if any, is for another class than the block's. Then no block of the array's class is
+//!    in use in the pool, and none is being freed.
 //!
 //! # Orderings
 //! | here | pairs with |
@@ -139,6 +140,11 @@ pub(super) fn each(mut f: impl FnMut(*const u8, u64)) {
         let Some((class, array)) = contents(slot.load(Acquire)) else {
             return;
         };
+        // SAFETY: the slot's pool lies in a region.
+        if unsafe { region::class_at(base.addr()) } != Some(class) {
+            // What the pool was before left these.
+            return;
+        }
         for index in 0..class.capacity() as usize {
             // SAFETY: a pool of the class has more blocks than that.
             if let Some(entry) = unsafe { read(slot, class, array, index) } {
@@ -211,7 +217,12 @@ const SHIFT: u32 = 40;
 #[inline(always)]
 fn array_in(slot: &Slot, class: SizeClass) -> *mut AtomicU64 {
     // ORDERING: Acquire receives an array of zeros; pairs with the exchange in `attach`.
-    let tagged = slot.load(Acquire);
+    array_of(slot.load(Acquire), class)
+}
+
+/// The array that a slot's value says, if it is for this class; else null.
+#[inline(always)]
+fn array_of(tagged: *mut AtomicU64, class: SizeClass) -> *mut AtomicU64 {
     if tagged.addr() & CLASS_BITS != class.index() {
         return null_mut();
     }
@@ -233,8 +244,9 @@ unsafe fn word(array: *mut AtomicU64, index: usize) -> &'static AtomicU64 {
     unsafe { &*array.wrapping_add(index) }
 }
 
-/// Gives the pool of this class that starts at `base` an array; `None` if memory has run out.
-/// `stale` gets the entries of the array that was there, and where their blocks were.
+/// The array of the pool of this class that starts at `base`, which gets one if it has none;
+/// `None` if memory has run out. `stale` gets the entries of the array that was there for another
+/// class, and where their blocks were.
 #[cold]
 fn attach(
     slot: &Slot,
@@ -242,11 +254,16 @@ fn attach(
     base: *mut u8,
     stale: &mut dyn FnMut(*mut u8, u64),
 ) -> Option<*mut AtomicU64> {
+    // ORDERING: Acquire receives an array of zeros; pairs with the exchange.
+    let before = slot.load(Acquire);
+    let theirs = array_of(before, class);
+    if !theirs.is_null() {
+        // Another thread, with another block of the pool, has been quicker.
+        return Some(theirs);
+    }
     let array = idle_or_new(class)?;
-    let before = slot.load(Relaxed);
     let tagged = array.map_addr(|address| address | class.index());
-    // ORDERING: AcqRel: Release publishes the zeros; Acquire receives what the array that was
-    // there held.
+    // ORDERING: AcqRel: Release publishes the zeros; Acquire receives another thread's.
     match slot.compare_exchange(before, tagged, AcqRel, Acquire) {
         Ok(_) => {
             if let Some((class, old)) = contents(before) {
@@ -257,10 +274,10 @@ fn attach(
             }
             Some(array)
         }
-        // Another thread, with another block of the pool, was quicker.
-        Err(_) => {
+        // Another thread was quicker, since.
+        Err(now) => {
             recycle(class, array);
-            let theirs = array_in(slot, class);
+            let theirs = array_of(now, class);
             (!theirs.is_null()).then_some(theirs)
         }
     }
@@ -333,7 +350,10 @@ fn each_slot_of(region: Region, f: &mut impl FnMut(*const u8, &'static Slot)) {
 
 #[cfg(test)]
 mod tests {
+    use core::alloc::GlobalAlloc;
+
     use super::*;
+    use crate::global::PyMalloc;
 
     #[test]
     fn every_byte_of_every_block_finds_its_index() {
@@ -372,6 +392,59 @@ mod tests {
         }
         let again = [(); 3].map(|()| idle_or_new(class).expect("there is memory"));
         assert_eq!(again, [arrays[2], arrays[1], arrays[0]]);
+    }
+
+    #[test]
+    fn a_pool_has_one_array_whichever_of_its_threads_comes_first() {
+        static SLOT: Slot = AtomicPtr::new(null_mut());
+        let class = class_of_size(6_000);
+        let base: *mut u8 = ptr::without_provenance_mut(1 << 30);
+        let mut stale = Vec::new();
+        let mut attach_one = || {
+            let tell = &mut |block: *mut u8, entry| stale.push((block.addr(), entry));
+            attach(&SLOT, class, base, tell).expect("there is memory")
+        };
+        let array = attach_one();
+        // SAFETY: a pool of the class has more blocks.
+        let entry = unsafe { word(array, 1) };
+        entry.store(90, Relaxed);
+        // As a thread does that found none a moment ago.
+        assert_eq!(attach_one(), array);
+        assert_eq!(entry.load(Relaxed), 90);
+        assert_eq!(stale, []);
+        entry.store(0, Relaxed);
+    }
+
+    #[test]
+    fn what_a_pool_has_from_another_class_is_passed_over() {
+        let (before, now) = (class_of_size(5_000), class_of_size(6_000));
+        assert_eq!(before.pool_size(), now.pool_size());
+        let layout = core::alloc::Layout::from_size_align(6_000, 1).expect("a legal layout");
+        // SAFETY: the layout is not empty.
+        let block = unsafe { PyMalloc.alloc(layout) };
+        let base = block.map_addr(|address| address & !(now.pool_size() - 1));
+        // SAFETY: the block lies in a region.
+        let slot = unsafe { region::slot_of(block.addr(), now) };
+        let found = |wanted: u64| {
+            let mut count = 0;
+            each(|_, entry| count += usize::from(entry == wanted));
+            count
+        };
+        let mut stale = Vec::new();
+        let mut set = |class, entry| {
+            let tell = &mut |_: *mut u8, entry| stale.push(entry);
+            let array = attach(slot, class, base, tell).expect("there is memory");
+            // SAFETY: a pool of the class has a block.
+            unsafe { word(array, 0) }.store(entry, Relaxed);
+        };
+        set(before, 0x5000);
+        assert_eq!(found(0x5000), 0);
+        set(now, 0x6000);
+        assert_eq!((found(0x5000), found(0x6000)), (0, 1));
+        set(now, 0);
+        assert_eq!(stale, [0x5000]);
+        // SAFETY: the block from above.
+        unsafe { PyMalloc.dealloc(block, layout) };
     }
 
     #[test]

@@ -23,8 +23,9 @@
 //! The state is one word that threads read when they take a slow step: within 64 KiB of
 //! allocation, or a front full of frees. The thread that calls [`start`] or [`stop`] notices at
 //! once, as does one that is new. Until then a thread's allocations are not recorded, and a
-//! block that it frees keeps its entry until the memory is recorded again, or its pool is for
-//! another class.
+//! block that it frees keeps its entry, though another may lie there: until one there is
+//! recorded, or freed by a thread that has noticed. The tracer is told then. Of a pool that is for
+//! another class by then, such entries are found no more, and told of with its first entry.
 //!
 //! # Invariants
 //! 1. Where the heap's state is exact, its budget is negative and its fronts' capacity 0.

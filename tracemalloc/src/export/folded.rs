@@ -6,21 +6,21 @@ use super::table::{Table, title};
 use crate::snapshot::{Frame, Snapshot};
 
 pub(super) fn write(snapshot: &Snapshot, writer: &mut dyn Write) -> io::Result<()> {
-    for line in lines(snapshot) {
-        writeln!(writer, "{line}")?;
+    for (stack, bytes) in stacks(snapshot) {
+        writeln!(writer, "{stack} {bytes}")?;
     }
     Ok(())
 }
 
-/// `oldest;...;most recent BYTES`, a line for each distinct stack.
-pub(super) fn lines(snapshot: &Snapshot) -> Vec<String> {
+/// `oldest;...;most recent`, and its bytes, for each distinct stack.
+pub(super) fn stacks(snapshot: &Snapshot) -> Vec<(String, u64)> {
     let table = Table::of(snapshot);
     let titles: Vec<String> = table.frames.iter().map(plain_title).collect();
-    let line = |row: &super::table::Row| {
+    let stack = |row: &super::table::Row| {
         let names: Vec<&str> = row.frames.iter().map(|&frame| &*titles[frame]).collect();
-        format!("{} {}", names.join(";"), row.total.size())
+        (names.join(";"), row.total.size())
     };
-    table.rows.iter().map(line).collect()
+    table.rows.iter().map(stack).collect()
 }
 
 /// A title without what separates frames and lines: `[u8; 4]` has a semicolon.

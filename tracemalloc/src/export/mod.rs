@@ -23,9 +23,11 @@ mod speedscope;
 mod table;
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::str::FromStr;
 
+use crate::file::replace;
 use crate::snapshot::Snapshot;
 
 /// A format that a snapshot can be written in.
@@ -170,5 +172,19 @@ impl Snapshot {
             Format::Json => json::write(self, writer),
             Format::Html => html::write(self, writer),
         }
+    }
+
+    /// Writes what [`export`](Self::export) writes into a file, which is replaced as
+    /// [`dump`](Self::dump) replaces one.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the file, or of a new one in its folder.
+    pub fn export_to(&self, format: Format, path: impl AsRef<Path>) -> io::Result<()> {
+        replace(path.as_ref(), |file| {
+            let mut file = BufWriter::with_capacity(1 << 16, file);
+            self.export(format, &mut file)?;
+            file.flush()
+        })
     }
 }

@@ -62,6 +62,7 @@ fn profile(snapshot: &Snapshot) -> Profile {
         .map(|row| (row.stack, &row.frames))
         .collect();
     let thread_key = strings.index("thread");
+    let thread_name = snapshot.thread_names();
     let sample = by_thread(snapshot)
         .into_iter()
         .map(|((stack, thread), total)| Sample {
@@ -69,7 +70,7 @@ fn profile(snapshot: &Snapshot) -> Profile {
             value: vec![clamp(total.count()), clamp(total.size())],
             label: vec![Label {
                 key: thread_key,
-                str: strings.index(&snapshot.thread_name(thread)),
+                str: strings.index(&thread_name(thread)),
             }],
         })
         .collect();

@@ -30,6 +30,8 @@ use std::path::Path;
 
 use crate::snapshot::Snapshot;
 
+pub(crate) use replace::replace;
+
 /// The file's first bytes: no text, and spoilt by whatever changes line ends.
 const MAGIC: [u8; 8] = *b"\x89TMAL\r\n\x1a";
 /// The version this code writes, and the newest it reads.
@@ -108,10 +110,14 @@ impl Snapshot {
     /// Writes the snapshot into a file, names included if they were resolved.
     ///
     /// About ten bytes a block in exact mode. It is written beside `path`, with an ending as
-    /// `.4711-0.part`, and takes its place when it is whole: a program that is killed meanwhile
-    /// leaves the file that was there before, and a part that [`recover`](Self::recover) reads up
-    /// to where it was cut. What is no file, such as a pipe or `/dev/stdout`, is written to as it
-    /// is.
+    /// `.4711-0.part`, and takes its place when it is whole and on the disk: a program that is
+    /// killed meanwhile leaves the file that was there before, and a part that
+    /// [`recover`](Self::recover) reads up to where it was cut, and that nobody removes. A link to
+    /// a file stays one, a link to nothing is replaced.
+    ///
+    /// What is no regular file, such as a pipe, or is open already, such as `/dev/stdout`, is
+    /// written where it is; so is a file that cannot be replaced, as it is mounted alone, or its
+    /// folder takes no others.
     ///
     /// # Errors
     ///
@@ -132,7 +138,7 @@ impl Snapshot {
     ///
     /// (CPython: `Snapshot.dump`, which writes a pickle.)
     pub fn dump(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        replace::replace(path.as_ref(), |file| {
+        replace(path.as_ref(), |file| {
             let mut file = BufWriter::with_capacity(1 << 16, file);
             self.write_to(&mut file)?;
             file.flush()

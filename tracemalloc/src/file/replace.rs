@@ -1,20 +1,26 @@
 //! Writes a file beside the one it is to replace.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Has `write` fill a file, which then takes the place of whatever is at `path`: who opens that
 /// finds all of the old file, or all of the new one. After an error the old one is still there.
 ///
-/// A link stays one, to the new file; the new file has the old one's permissions. What is no
-/// file, such as a pipe or `/dev/stdout`, is written to as it is.
-pub(super) fn replace(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+/// A link to a file stays one, to the new file; the new file has the old one's permissions, or
+/// fewer. Written where it is, without these promises, is what cannot be replaced:
+///
+/// - what is no regular file, such as a pipe;
+/// - what is open already, such as `/dev/stdout` and `/proc/self/fd/3`;
+/// - a file in a folder that takes no others, or mounted alone.
+pub(crate) fn replace(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let old = match fs::metadata(path) {
-        Ok(old) if old.is_file() => Some(old),
-        Ok(_) => return write(&File::create(path)?),
+        Ok(old) if old.is_file() && !is_open_already(path) => Some(old),
+        Ok(_) => return write_in_place(path, write),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
@@ -23,10 +29,21 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) 
         Some(_) => fs::canonicalize(path)?,
         None => path.to_path_buf(),
     };
-    let (part, file) = create_beside(&path)?;
+    let (part, file) = match create_beside(&path, old.as_ref()) {
+        Err(error) if old.is_some() && stays(&error) => return write_in_place(&path, write),
+        created => created?,
+    };
+    let put = || match fs::rename(&part, &path) {
+        Err(error) if old.is_some() && stays(&error) => {
+            copy(&part, &path)?;
+            fs::remove_file(&part)
+        }
+        renamed => renamed,
+    };
+    // Of a full disk, or somebody's share of it, some systems tell no earlier than by `sync_all`.
     let written = write(&file)
-        .and_then(|()| old.map_or(Ok(()), |old| file.set_permissions(old.permissions())))
-        .and_then(|()| fs::rename(&part, &path));
+        .and_then(|()| file.sync_all())
+        .and_then(|()| put());
     if written.is_err() {
         // The error says enough, whether or not this succeeds.
         let _ = fs::remove_file(&part);
@@ -34,19 +51,82 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) 
     written
 }
 
-/// A new file in the same folder, `memory.tmal.4711-0.part`: another process, or one that had the
-/// same number, may have left files there.
-fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
+/// Whether an error says that no other file can take the place of this one, which may be writable.
+fn stays(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
+    matches!(
+        error.kind(),
+        CrossesDevices | PermissionDenied | ReadOnlyFilesystem | ResourceBusy
+    )
+}
+
+/// Whether a path leads through one of the links in `/proc` to what a process has open: the file
+/// may be there under no name, or under one that means another by now.
+fn is_open_already(path: &Path) -> bool {
+    const MOST_LINKS: usize = 40;
+    let mut path = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let Ok(folder) = fs::canonicalize(folder) else {
+            return false;
+        };
+        if folder.starts_with("/proc") {
+            return true;
+        }
+        let Ok(target) = fs::read_link(&path) else {
+            return false;
+        };
+        path = folder.join(target);
+    }
+    false
+}
+
+fn write_in_place(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    let file = File::create(path)?;
+    write(&file)?;
+    if file.metadata()?.is_file() {
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Copies one file's contents into another.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut from = File::open(from)?;
+    write_in_place(to, |mut to| io::copy(&mut from, &mut to).map(|_| ()))
+}
+
+/// A new file in the same folder, `memory.tmal.4711-0.part`, with the permissions of the old one,
+/// or fewer. Another process, or one that had the same number, may have left files there.
+fn create_beside(path: &Path, old: Option<&Metadata>) -> io::Result<(PathBuf, File)> {
+    // Of a long name the start: a file's name has 255 bytes at most.
+    const KEPT_BYTES: usize = 100;
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let name = OsStr::from_bytes(&name.as_bytes()[..name.len().min(KEPT_BYTES)]);
+    let permissions = old.map(Metadata::permissions);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    if let Some(permissions) = &permissions {
+        options.mode(permissions.mode() & 0o666);
+    }
     loop {
-        let mut part = OsString::from(name);
+        let mut part = name.to_os_string();
         // ORDERING: Relaxed; no number is given twice, and nothing else hangs on it.
         let number = NEXT.fetch_add(1, Relaxed);
         part.push(format!(".{}-{number}.part", std::process::id()));
         let part = path.with_file_name(part);
-        match OpenOptions::new().write(true).create_new(true).open(&part) {
-            Ok(file) => return Ok((part, file)),
+        match options.open(&part) {
+            Ok(file) => {
+                if let Some(permissions) = permissions {
+                    // What it was created with allows no more: without these it is safe, too.
+                    let _ = file.set_permissions(permissions);
+                }
+                return Ok((part, file));
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
@@ -55,8 +135,10 @@ fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::io::Write;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -82,15 +164,19 @@ mod tests {
         let path = folder.join("a");
         replace(&path, |mut file| file.write_all(b"old")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let mode_of = |name| fs::metadata(name).unwrap().permissions().mode() & 0o777;
         replace(&path, |mut file| {
             file.write_all(b"new")?;
             assert_eq!(fs::read(&path)?, b"old");
+            // Nor may others read it meanwhile.
+            for name in names_in(&folder) {
+                assert_eq!(mode_of(folder.join(name)), 0o600);
+            }
             Ok(())
         })
         .unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(mode_of(path), 0o600);
         assert_eq!(names_in(&folder), ["a"]);
         fs::remove_dir_all(&folder).unwrap();
     }
@@ -130,6 +216,81 @@ mod tests {
         replace(Path::new("/dev/null"), |mut file| file.write_all(b"gone")).unwrap();
         let is_file = fs::metadata("/dev/null").unwrap().is_file();
         assert!(!is_file);
+    }
+
+    #[test]
+    fn what_is_open_already_is_written_to() {
+        let folder = folder("open");
+        let path = folder.join("a");
+        fs::write(&path, "old").unwrap();
+        let open = File::open(&path).unwrap();
+        let fd = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+        let link = folder.join("link");
+        symlink(&fd, &link).unwrap();
+        // By its name, and when it has none any more.
+        for (to, text) in [(&link, "by a link"), (&fd, "by its number")] {
+            replace(to, |mut file| file.write_all(text.as_bytes())).unwrap();
+            assert_eq!(fs::read_to_string(&fd).unwrap(), text);
+            let _ = fs::remove_file(&path);
+        }
+        assert_eq!(names_in(&folder), ["link"]);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_in_a_folder_that_takes_no_others_is_written_to() {
+        let folder = folder("closed");
+        let path = folder.join("a");
+        fs::write(&path, "old and longer").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+        let as_nobody = || {
+            // This thread's alone, and without effect for who is not root.
+            // SAFETY: no requirements.
+            unsafe { libc::setfsuid(65534) };
+            // Others may not see the test's folder at all.
+            let is_seen = File::open(&path).is_ok();
+            is_seen.then(|| replace(&path, |mut file| file.write_all(b"new")))
+        };
+        let replaced = std::thread::scope(|scope| scope.spawn(as_nobody).join().unwrap());
+        if let Some(replaced) = replaced {
+            replaced.unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+        }
+        assert_eq!(names_in(&folder), ["a"]);
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_renamed_is_copied() {
+        let folder = folder("copy");
+        let (part, path) = (folder.join("part"), folder.join("a"));
+        fs::write(&part, "new").unwrap();
+        fs::write(&path, "old and longer").unwrap();
+        copy(&part, &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        for (errno, expected) in [
+            (libc::EXDEV, true),
+            (libc::EBUSY, true),
+            (libc::EPERM, true),
+            (libc::ENOSPC, false),
+        ] {
+            assert_eq!(stays(&io::Error::from_raw_os_error(errno)), expected);
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_name_may_be_as_long_as_names_may_be() {
+        let folder = folder("long");
+        let path = folder.join("ä".repeat(127));
+        for text in ["old", "new"] {
+            replace(&path, |mut file| file.write_all(text.as_bytes())).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(names_in(&folder).len(), 1);
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum StartError {
     OtherTracer,
     /// [`Unwinder::Tables`](crate::Unwinder::Tables) without the feature `framehop`.
     NoTables,
+    /// The thread is in a handler around a fork.
+    Forking,
 }
 
 impl fmt::Display for StartError {
@@ -30,6 +32,7 @@ impl fmt::Display for StartError {
             }
             Self::OtherTracer => "pymalloc tells its blocks to another tracer of this process",
             Self::NoTables => "built without the feature `framehop`: use frame pointers",
+            Self::Forking => "the thread is in a handler around a fork: start before, or after",
         })
     }
 }

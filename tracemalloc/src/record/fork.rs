@@ -10,7 +10,7 @@
 //! Handlers that the program registered before ours run here, and may allocate and free: blocks
 //! in pools are counted as ever, and `live.rs` is left alone, because the thread has its locks.
 //! So what is allocated there, and would be in that table, is not recorded, and what is freed
-//! stays in it until its address is used again.
+//! stays in it until its address is used again. Who looks there finds tracing off: `in_control`.
 
 use std::cell::UnsafeCell;
 use std::sync::{MutexGuard, Once};

@@ -8,6 +8,10 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Bytes in use by the recorder's tables: of what is mapped, the part that was written.
 static USED: AtomicUsize = AtomicUsize::new(0);
 
+/// The part of it that lies in blocks of the program's allocator.
+#[cfg(any(feature = "framehop", feature = "pymalloc"))]
+static USED_BLOCKS: AtomicUsize = AtomicUsize::new(0);
+
 /// Counts bytes that are used from now on.
 pub(super) fn add_used(bytes: usize) {
     USED.fetch_add(bytes, Relaxed);
@@ -18,9 +22,29 @@ pub(super) fn sub_used(bytes: usize) {
     USED.fetch_sub(bytes, Relaxed);
 }
 
+/// Counts bytes of the program's allocator that are used from now on.
+#[cfg(feature = "framehop")]
+pub(super) fn add_used_blocks(bytes: usize) {
+    add_used(bytes);
+    USED_BLOCKS.fetch_add(bytes, Relaxed);
+}
+
+/// Counts bytes of the program's allocator that are used no more.
+#[cfg(feature = "framehop")]
+pub(super) fn sub_used_blocks(bytes: usize) {
+    sub_used(bytes);
+    USED_BLOCKS.fetch_sub(bytes, Relaxed);
+}
+
 /// Bytes in use.
 pub(super) fn used_bytes() -> usize {
     USED.load(Relaxed)
+}
+
+/// The part of them that the program's allocator has in blocks.
+#[cfg(feature = "pymalloc")]
+pub(super) fn used_blocks_bytes() -> usize {
+    USED_BLOCKS.load(Relaxed)
 }
 
 /// Zeroed memory that costs nothing until it is written; `None` if the system refuses.

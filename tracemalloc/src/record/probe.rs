@@ -63,7 +63,7 @@ pub(super) fn find_inner(by_tables: bool) -> Result<bool, StartError> {
         mode: Mode::Exact,
         ..Config::default()
     };
-    SETTINGS.set(&config, 1, by_tables);
+    SETTINGS.set_probing(&config, by_tables);
     let is_free = pymalloc::start(true);
     let mut is_hooked = false;
     if is_free {

@@ -26,7 +26,9 @@ pub enum Unwinder {
     /// By frame pointers, which `-C force-frame-pointers=yes` gives a program, and std has. The
     /// quicker way. A function without one ends the stack, or hides its caller.
     FramePointers,
-    /// By the tables in `.eh_frame`, which every program has (feature `framehop`).
+    /// By the tables in `.eh_frame`, which every program has (feature `framehop`). Libraries whose
+    /// tables are read stay loaded for good, whatever is closed: those that are there when tracing
+    /// starts, by [`Auto`](Self::Auto), too, and those that a snapshot finds.
     Tables,
 }
 
@@ -166,10 +168,21 @@ const SAMPLED: u8 = 2;
 /// The two lowest bits say what is recorded; where tracing pauses, those above say what was.
 const RECORDED: u8 = 3;
 const PAUSED_SHIFT: u32 = 2;
+/// Set while blocks are recorded to find out how, and tracing is not on yet.
+const PROBING: u8 = 1 << 4;
 
 impl Settings {
     /// Puts a configuration in force, with a seed of its own and the unwinder chosen.
     pub(super) fn set(&self, config: &Config, seed: u64, by_tables: bool) {
+        self.put(config, seed, by_tables, 0);
+    }
+
+    /// Has blocks recorded as `config` says, though tracing is not on yet.
+    pub(super) fn set_probing(&self, config: &Config, by_tables: bool) {
+        self.put(config, 1, by_tables, PROBING);
+    }
+
+    fn put(&self, config: &Config, seed: u64, by_tables: bool, flags: u8) {
         let (mode, period) = match config.mode {
             Mode::Exact => (EXACT, 0),
             Mode::Sampled { period_bytes } => (SAMPLED, period_bytes.max(1)),
@@ -180,7 +193,7 @@ impl Settings {
         self.by_tables.store(by_tables, Relaxed);
         self.peak.store(config.peak, Relaxed);
         self.generation.fetch_add(1, Relaxed);
-        self.mode.store(mode, Relaxed);
+        self.mode.store(mode | flags, Relaxed);
     }
 
     /// Records nothing from now on.
@@ -200,7 +213,8 @@ impl Settings {
 
     /// Whether tracing is on.
     pub(super) fn is_on(&self) -> bool {
-        self.mode.load(Relaxed) != OFF
+        let mode = self.mode.load(Relaxed);
+        mode != OFF && mode & PROBING == 0
     }
 
     /// Whether blocks are to be recorded at this moment.
@@ -253,6 +267,27 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_probed_is_recorded_though_tracing_is_off() {
+        let settings = Settings {
+            mode: AtomicU8::new(OFF),
+            nframe: AtomicU16::new(0),
+            period: AtomicU64::new(0),
+            seed: AtomicU64::new(0),
+            by_tables: AtomicBool::new(false),
+            peak: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
+        };
+        let state = || (settings.is_on(), settings.is_recording());
+        settings.set_probing(&Config::default(), false);
+        assert_eq!(state(), (false, true));
+        settings.set(&Config::default(), 1, false);
+        assert_eq!(state(), (true, true));
+        settings.paused(|| assert_eq!(state(), (true, false)));
+        settings.set_off();
+        assert_eq!(state(), (false, false));
+    }
 
     #[test]
     fn a_configuration_is_read_as_documented() {

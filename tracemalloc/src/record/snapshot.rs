@@ -7,6 +7,7 @@ use super::live::Block;
 use super::settings::SETTINGS;
 use super::stacks::StackId;
 use super::{counters, modules, peak, pymalloc, roll, thread};
+use crate::memory_info::page_bytes;
 use crate::snapshot::{RawSnapshot, RawTrace, Weight, rounded_up};
 
 /// Stacks by number, given places in a list as they are met.
@@ -44,7 +45,7 @@ pub(super) fn now() -> RawSnapshot {
     let heap = heap::read();
     let mut places = Places::new();
     let mut traces = Vec::with_capacity(LIVE.count() + 1024);
-    let mut rounding = Rounding::default();
+    let mut rounding = Rounding::new();
     pymalloc::each(|block, entry| {
         if let Some(Entry {
             stack,
@@ -80,7 +81,7 @@ pub(super) fn now() -> RawSnapshot {
 /// What the blocks that are recorded now have beyond what was asked for.
 #[cfg(feature = "pymalloc")]
 pub(super) fn rounding_bytes() -> u64 {
-    let mut rounding = Rounding::default();
+    let mut rounding = Rounding::new();
     pymalloc::each(|_, entry| {
         if let Some(entry) = Entry::unpack(entry) {
             rounding.add(entry.size, 1.0);
@@ -91,14 +92,24 @@ pub(super) fn rounding_bytes() -> u64 {
 }
 
 /// A sum of bytes beyond what was asked for.
-#[derive(Default)]
-struct Rounding(f64);
+struct Rounding {
+    bytes: f64,
+    page_bytes: u64,
+}
 
 impl Rounding {
+    fn new() -> Self {
+        Self {
+            bytes: 0.0,
+            page_bytes: page_bytes(),
+        }
+    }
+
     /// Adds that of so many blocks of a size.
     #[inline]
     fn add(&mut self, size: usize, blocks: f64) {
-        self.0 += (rounded_up(size) - size as u64) as f64 * blocks;
+        let rounded_up = rounded_up(size, self.page_bytes);
+        self.bytes += rounded_up.saturating_sub(size as u64) as f64 * blocks;
     }
 
     /// Adds that of a block in the table, if it is the allocator's.
@@ -109,7 +120,7 @@ impl Rounding {
     }
 
     fn bytes(&self) -> u64 {
-        self.0 as u64
+        self.bytes as u64
     }
 }
 

@@ -123,7 +123,7 @@ pub(super) fn inside<R>(f: impl FnOnce(&'static Thread) -> R) -> Option<R> {
 /// The same for the tables of `live.rs`, which a thread that forks leaves alone.
 #[inline]
 pub(super) fn inside_with_tables<R>(f: impl FnOnce(&'static Thread) -> R) -> Option<R> {
-    if LOCAL.with(|local| local.forking.get()) {
+    if is_forking() {
         return None;
     }
     inside(f)
@@ -151,9 +151,14 @@ impl Drop for Leave<'_> {
     }
 }
 
-/// Says whether this thread has all locks of `live.rs`, for a fork.
+/// Says whether this thread has all locks, for a fork.
 pub(super) fn set_forking(forking: bool) {
     LOCAL.with(|local| local.forking.set(forking));
+}
+
+/// Whether this thread has all locks of the recorder's, for a fork.
+pub(super) fn is_forking() -> bool {
+    LOCAL.with(|local| local.forking.get())
 }
 
 /// Calls `f`; what this thread allocates meanwhile is not recorded.

@@ -25,6 +25,7 @@ use framehop::{
 use super::modules::{self, Loaded};
 use super::walk::{Registers, read};
 use super::{control, memory};
+use crate::measure;
 
 type Tables = UnwinderNative<&'static [u8], MustNotAllocateDuringUnwind>;
 
@@ -41,19 +42,20 @@ pub(super) const NEEDS_STACK: usize = if cfg!(debug_assertions) {
 pub(super) const NEW_CACHE_NEEDS_STACK: usize = 256 << 10;
 
 /// A cache for a thread: from the program's allocator, which does not record it, because the
-/// thread is inside the recorder.
+/// thread is inside the recorder; nor does [`Counted`](crate::Counted) count it.
 pub(super) fn new_cache() -> *mut Cache {
-    memory::add_used(CACHE_BYTES);
-    Box::into_raw(Box::new(Cache::new_in()))
+    memory::add_used_blocks(CACHE_BYTES);
+    measure::uncounted(|| Box::into_raw(Box::new(Cache::new_in())))
 }
 
 /// Gives a cache back, which is null or from [`new_cache`], and nobody's any more. What it holds
 /// is not looked at.
 pub(super) fn drop_cache(cache: *mut Cache) {
     if !cache.is_null() {
-        memory::sub_used(CACHE_BYTES);
+        memory::sub_used_blocks(CACHE_BYTES);
         // SAFETY: a box, by the rule above.
-        drop(unsafe { Box::from_raw(cache) });
+        let cache = unsafe { Box::from_raw(cache) };
+        measure::uncounted(|| drop(cache));
     }
 }
 
@@ -215,38 +217,27 @@ fn unwind_registers(registers: Registers) -> UnwindRegsNative {
 #[cfg(test)]
 mod tests {
     use std::ffi::CStr;
-    use std::process::Command;
     use std::sync::atomic::AtomicI32;
     use std::sync::atomic::Ordering::Relaxed;
     use std::thread;
     use std::time::Duration;
-    use std::{env, fs};
 
+    use super::super::c_library::{compile, wait_until};
     use super::*;
 
     /// A library that says when it is being closed, and waits until it may end.
-    fn slow_library() -> CString {
-        let stem = env::temp_dir().join(format!("tracemalloc-slow-{}", std::process::id()));
-        let (source, object) = (stem.with_extension("c"), stem.with_extension("so"));
-        let code = "#include <unistd.h>
-            volatile int ends = 0, may_end = 0;
-            __attribute__((destructor)) static void end(void) {
-                for (ends = 1; !may_end; ) usleep(1000);
-            }";
-        fs::write(&source, code).unwrap();
-        let mut compiler = Command::new("cc");
-        compiler
-            .args(["-shared", "-fPIC", "-o"])
-            .arg(&object)
-            .arg(&source);
-        assert!(compiler.status().unwrap().success());
-        fs::remove_file(source).unwrap();
-        CString::new(object.into_os_string().into_encoded_bytes()).unwrap()
-    }
+    const SLOW: &str = "
+        #include <unistd.h>
+        volatile int ends = 0, may_end = 0;
+        __attribute__((destructor)) static void end(void) {
+            ends = 1;
+            for (int n = 0; n < 60000 && !may_end; n++) usleep(1000);
+        }";
 
     #[test]
+    #[cfg_attr(target_env = "musl", ignore = "there no library is closed")]
     fn a_library_that_is_being_closed_is_not_taken_in() {
-        let path = slow_library();
+        let path = compile("slow", SLOW);
         let name = path.to_str().unwrap();
         let is_listed = || {
             modules::loaded()
@@ -269,18 +260,12 @@ mod tests {
         let (ends, may_end) = (flag(handle, c"ends"), flag(handle, c"may_end"));
         let handle = handle.expose_provenance();
         let step = AtomicI32::new(0);
-        let wait_for = |next: i32| {
-            while step.load(Relaxed) < next {
-                thread::yield_now();
-            }
-        };
+        let wait_for = |next: i32| wait_until(|| step.load(Relaxed) >= next);
         thread::scope(|scope| {
             scope.spawn(|| {
                 // It has begun, for which a thread needs the loader's lock.
                 step.store(1, Relaxed);
-                while ends.load(Relaxed) == 0 {
-                    thread::yield_now();
-                }
+                wait_until(|| ends.load(Relaxed) != 0);
                 step.store(2, Relaxed);
                 wait_for(3);
                 // Time to take the tables in, for who does not wait.

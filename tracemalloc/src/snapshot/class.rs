@@ -43,10 +43,9 @@ fn pymalloc_class(size: u64) -> Option<u64> {
 }
 
 /// The bytes that a block of `pymalloc`'s takes: of its class, or whole pages.
-pub(crate) fn rounded_up(size: usize) -> u64 {
-    const PAGE: u64 = 4096;
+pub(crate) fn rounded_up(size: usize, page_bytes: u64) -> u64 {
     let size = size as u64;
-    pymalloc_class(size).unwrap_or_else(|| size.div_ceil(PAGE).saturating_mul(PAGE))
+    pymalloc_class(size).unwrap_or_else(|| size.div_ceil(page_bytes).saturating_mul(page_bytes))
 }
 
 /// What a class is called in a table.

@@ -108,11 +108,7 @@ pub(crate) type Totals = HashMap<Traceback, Total>;
 /// makes of the stack: so a million blocks cost a million additions, and few comparisons.
 pub(crate) fn add_up(snapshot: &Snapshot, key: KeyType, cumulative: bool) -> Totals {
     match key {
-        KeyType::Thread => by_block(
-            snapshot,
-            |trace| trace.thread,
-            |thread| snapshot.thread_name(thread),
-        ),
+        KeyType::Thread => by_block(snapshot, |trace| trace.thread, snapshot.thread_names()),
         KeyType::SizeClass => {
             let classes = snapshot.classes();
             by_block(snapshot, |trace| classes.of(trace.size as u64), class_name)

@@ -307,10 +307,12 @@ impl Snapshot {
             .collect()
     }
 
-    pub(crate) fn thread_name(&self, thread: u64) -> String {
-        let named = self.shared.raw.threads.iter().find(|t| t.thread == thread);
-        match named {
-            Some(named) => format!("thread {thread} ({})", named.name),
+    /// What threads are called.
+    pub(crate) fn thread_names(&self) -> impl Fn(u64) -> String {
+        let named = self.shared.raw.threads.iter().rev();
+        let names: HashMap<u64, &str> = named.map(|named| (named.thread, &*named.name)).collect();
+        move |thread| match names.get(&thread) {
+            Some(name) => format!("thread {thread} ({name})"),
             None => format!("thread {thread}"),
         }
     }

@@ -53,6 +53,7 @@ impl Symbols {
 
     /// Puts the stacks together from the frames of each address, the innermost inlined call first.
     pub(crate) fn build(raw: &RawSnapshot, frames: &HashMap<usize, Vec<Frame>>) -> Self {
+        let modules = ByAddress::new(&raw.modules);
         let depths = raw.stack_depths.iter().copied().map(Some);
         let stacks = raw
             .stacks
@@ -64,7 +65,7 @@ impl Symbols {
                 for &address in stack.iter().rev().filter(|&&address| address != 0) {
                     match frames.get(&address) {
                         Some(frames) => oldest_first.extend(frames.iter().rev().cloned()),
-                        None => oldest_first.push(unresolved(&raw.modules, address)),
+                        None => oldest_first.push(modules.unresolved(address)),
                     }
                 }
                 ResolvedStack::new(oldest_first.into(), depth)
@@ -108,21 +109,35 @@ impl ResolvedStack {
     }
 }
 
-/// The module that an address is in.
-pub(crate) fn module_of(modules: &[Module], address: usize) -> Option<&Module> {
-    modules
-        .iter()
-        .find(|module| module.range.contains(&address))
-}
+/// Modules in the order of their addresses.
+pub(crate) struct ByAddress<'a>(Vec<&'a Module>);
 
-/// A frame of which nothing is known but its place in a module.
-pub(crate) fn unresolved(modules: &[Module], address: usize) -> Frame {
-    let function = match module_of(modules, address) {
-        Some(module) => {
-            let name = module.path.rsplit('/').next().unwrap_or(&module.path);
-            format!("{name}+{:#x}", address.wrapping_sub(module.base))
-        }
-        None => format!("{address:#x}"),
-    };
-    Frame::new(crate::snapshot::UNKNOWN, 0, function)
+impl<'a> ByAddress<'a> {
+    pub(crate) fn new(modules: &'a [Module]) -> Self {
+        let modules = modules.iter().filter(|module| !module.range.is_empty());
+        let mut modules: Vec<&Module> = modules.collect();
+        modules.sort_by_key(|module| module.range.start);
+        Self(modules)
+    }
+
+    /// The module that an address is in; of such as overlap, which a process has not, the last.
+    pub(crate) fn module_of(&self, address: usize) -> Option<&'a Module> {
+        let behind = self
+            .0
+            .partition_point(|module| module.range.start <= address);
+        let module = *self.0[..behind].last()?;
+        module.range.contains(&address).then_some(module)
+    }
+
+    /// A frame of which nothing is known but its place in a module.
+    fn unresolved(&self, address: usize) -> Frame {
+        let function = match self.module_of(address) {
+            Some(module) => {
+                let name = module.path.rsplit('/').next().unwrap_or(&module.path);
+                format!("{name}+{:#x}", address.wrapping_sub(module.base))
+            }
+            None => format!("{address:#x}"),
+        };
+        Frame::new(crate::snapshot::UNKNOWN, 0, function)
+    }
 }

@@ -9,7 +9,7 @@ use addr2line::Loader;
 use object::{Object, ReadCache};
 
 use super::runtime::without_version;
-use super::{Symbols, module_of};
+use super::{ByAddress, Symbols};
 use crate::snapshot::{Frame, Module, RawSnapshot, UNKNOWN};
 
 /// Hears how far a long work is.
@@ -304,10 +304,11 @@ impl Names {
 
 /// The sorted addresses, cut where the module changes; those in no module are left out.
 fn by_module<'a>(modules: &'a [Module], addresses: &'a [usize]) -> Vec<(&'a Module, &'a [usize])> {
+    let modules = ByAddress::new(modules);
     let mut parts = Vec::new();
     let mut rest = addresses;
     while let Some(&first) = rest.first() {
-        let module = module_of(modules, first);
+        let module = modules.module_of(first);
         let end = module.map_or(1, |module| {
             rest.partition_point(|address| module.range.contains(address))
         });

@@ -96,7 +96,7 @@ pub(crate) enum Command {
     Symbolize {
         /// A snapshot
         file: PathBuf,
-        /// The file to write
+        /// The file to write, or - for standard output
         #[arg(short, long)]
         output: PathBuf,
         #[command(flatten)]

@@ -1,14 +1,17 @@
 //! Loads a snapshot and its names.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tracemalloc::Snapshot;
 use tracemalloc::symbols::Resolver;
+use tracemalloc::{LoadError, Snapshot};
 
 use crate::Failure;
 use crate::args::Symbols;
+use crate::plain::plain;
 
 /// Loads what there is and its names, and tells on standard error what is not.
 pub(crate) fn load(path: &Path, symbols: &Symbols) -> Result<Snapshot, Failure> {
@@ -17,11 +20,25 @@ pub(crate) fn load(path: &Path, symbols: &Symbols) -> Result<Snapshot, Failure> 
     Ok(snapshot)
 }
 
+/// The same of a file that is open.
+pub(crate) fn load_open(file: File, path: &Path, symbols: &Symbols) -> Result<Snapshot, Failure> {
+    let recover = || Snapshot::recover_from(BufReader::with_capacity(1 << 16, file));
+    let snapshot = load_by(recover, path)?;
+    resolve(&snapshot, symbols)?;
+    Ok(snapshot)
+}
+
 /// Loads what there is; its names may be missing.
 pub(crate) fn load_only(path: &Path) -> Result<Snapshot, Failure> {
+    load_by(|| Snapshot::recover(path), path)
+}
+
+type Recovered = Result<(Snapshot, Option<LoadError>), LoadError>;
+
+fn load_by(recover: impl FnOnce() -> Recovered, path: &Path) -> Result<Snapshot, Failure> {
     let waiting = ProgressBar::new_spinner().with_message(format!("loading {}", path.display()));
     waiting.enable_steady_tick(Duration::from_millis(100));
-    let loaded = Snapshot::recover(path);
+    let loaded = recover();
     waiting.finish_and_clear();
     let (snapshot, damage) = loaded.map_err(|error| format!("{} {error}", path.display()))?;
     if let Some(damage) = damage {
@@ -53,7 +70,7 @@ fn resolve(snapshot: &Snapshot, symbols: &Symbols) -> Result<(), Failure> {
     let missing = snapshot.resolve(&resolver, &mut progress);
     bar.finish_and_clear();
     for line in missing {
-        eprintln!("warning: {line}");
+        eprintln!("warning: {}", plain(&line));
     }
     Ok(())
 }

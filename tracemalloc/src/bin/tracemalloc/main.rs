@@ -4,6 +4,7 @@ mod args;
 mod input;
 mod live;
 mod output;
+mod plain;
 mod tables;
 
 use std::io::{self, Write};
@@ -13,6 +14,7 @@ use clap::Parser;
 use tracemalloc::Format;
 
 use args::{Args, Command, Exported};
+use plain::{Plain, plain};
 
 /// What a command failed with, said to whoever typed it.
 type Failure = Box<dyn std::error::Error>;
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
         // Whoever read the output has seen enough: `| head`.
         Err(failure) if is_broken_pipe(&failure) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            eprintln!("error: {}", plain(&failure.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -34,18 +36,21 @@ fn main() -> ExitCode {
 
 fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
-        Command::Top { file, view } => tables::top(&input::load(&file, &view.symbols)?, &view, out),
+        Command::Top { file, view } => {
+            let snapshot = input::load(&file, &view.symbols)?;
+            tables::top(&snapshot, &view, &mut Plain(out))
+        }
         Command::Diff { old, new, view } => {
             let old = input::load(&old, &view.symbols)?;
             let new = input::load(&new, &view.symbols)?;
-            tables::diff(&old, &new, &view, out)
+            tables::diff(&old, &new, &view, &mut Plain(out))
         }
         Command::Leaks { files, all, view } => {
             let mut snapshots = Vec::with_capacity(files.len());
             for file in &files {
                 snapshots.push(view.select.apply(&input::load(file, &view.symbols)?));
             }
-            tables::leaks(&snapshots, all, &view, out)
+            tables::leaks(&snapshots, all, &view, &mut Plain(out))
         }
         Command::Live {
             file,
@@ -53,7 +58,7 @@ fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
             count,
             view,
         } => live::watch(&file, interval, count, &view, out),
-        Command::Info { file } => tables::info(&input::load_only(&file)?, out),
+        Command::Info { file } => tables::info(&input::load_only(&file)?, &mut Plain(out)),
         Command::Export { format, export } => write(export, format, out),
         Command::Flame { export } => write(export, Some(Format::Flamegraph), out),
         Command::Pprof { export } => write(export, Some(Format::Pprof), out),
@@ -67,6 +72,9 @@ fn run(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
             symbols,
         } => {
             let snapshot = input::load(&file, &symbols)?;
+            if output::is_stdout(&output) {
+                return Ok(snapshot.write_to(out)?);
+            }
             snapshot
                 .dump(&output)
                 .map_err(|error| format!("{}: {error}", output.display()))?;

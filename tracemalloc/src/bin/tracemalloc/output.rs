@@ -1,7 +1,8 @@
 //! Where an export goes.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use tracemalloc::{Format, PlotError, Snapshot};
@@ -34,8 +35,11 @@ impl Target {
     }
 
     pub(crate) fn write(&self, snapshot: &Snapshot, out: &mut dyn Write) -> Result<(), Failure> {
-        self.place
-            .write(out, |writer| snapshot.export(self.format, writer))
+        self.place.write(
+            out,
+            |writer| snapshot.export(self.format, writer),
+            |path| snapshot.export_to(self.format, path),
+        )
     }
 }
 
@@ -52,17 +56,22 @@ pub(crate) fn plot(
         PlotError::TooFewPoints => format!("{} has {error}", input.display()),
         error => error.to_string(),
     })?;
-    place.write(out, |writer| writer.write_all(&picture))
+    place.write(
+        out,
+        |writer| writer.write_all(&picture),
+        |path| fs::write(path, &picture),
+    )
 }
 
 impl Place {
     fn new(input: &Path, extension: &str, output: Option<PathBuf>) -> Result<Self, Failure> {
         let path = match output {
-            Some(path) if path.as_os_str() == "-" => None,
+            Some(path) if is_stdout(&path) => None,
             Some(path) => Some(path),
-            None => Some(input.with_extension(extension)),
+            None => Some(beside(input, extension)),
         };
-        if path.as_deref() == Some(input) {
+        let is_input = |path: &PathBuf| path.is_file() && is_same(input, path);
+        if path.as_ref().is_some_and(is_input) {
             return Err(format!("{} would be overwritten; say --output", input.display()).into());
         }
         Ok(Self(path))
@@ -71,18 +80,39 @@ impl Place {
     fn write(
         &self,
         out: &mut dyn Write,
-        write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        replace: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<(), Failure> {
         let Some(path) = &self.0 else {
             return Ok(write(out)?);
         };
-        let write = || {
-            let mut file = BufWriter::new(File::create(path)?);
-            write(&mut file)?;
-            file.flush()
-        };
-        write().map_err(|error: std::io::Error| format!("{}: {error}", path.display()))?;
+        replace(path).map_err(|error| format!("{}: {error}", path.display()))?;
         writeln!(out, "wrote {}", path.display())?;
         Ok(())
     }
+}
+
+/// `run.svg` for `run.tmal`, `run.1.svg` for `run.1`.
+fn beside(input: &Path, extension: &str) -> PathBuf {
+    if input.extension().is_some_and(|of_input| of_input == "tmal") {
+        return input.with_extension(extension);
+    }
+    let mut name = input.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+/// Whether a path is that of standard output, where nothing else must be printed then: `-`, or a
+/// name of what that is.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-" || is_same(path, Path::new("/dev/stdout"))
+}
+
+/// Whether two names are one file's.
+fn is_same(one: &Path, two: &Path) -> bool {
+    let (Ok(one), Ok(two)) = (fs::metadata(one), fs::metadata(two)) else {
+        return false;
+    };
+    (one.dev(), one.ino()) == (two.dev(), two.ino())
 }
