@@ -63,3 +63,22 @@ fn place(address: usize) -> (usize, u64) {
     let slot = if cfg!(loom) { 0 } else { address / REGION_SIZE };
     (slot / 64, 1 << (slot % 64))
 }
+
+#[cfg(all(test, not(any(loom, miri))))]
+mod tests {
+    use super::*;
+    use crate::unordered::in_two_threads;
+
+    #[test]
+    fn who_asks_about_an_address_finds_the_regions_header_whole() {
+        static MAP: ArenaMap = ArenaMap::new();
+        in_two_threads(
+            || {
+                let region = Region::reserve(None).expect("there is memory");
+                MAP.insert(region);
+                region.addr() + region.size() - 1
+            },
+            |address| assert!(MAP.contains(address)),
+        );
+    }
+}

@@ -138,6 +138,8 @@ mod stderr;
 mod stdio;
 #[cfg(not(any(loom, miri)))]
 mod thread_heap;
+#[cfg(all(test, not(any(loom, miri))))]
+mod unordered;
 #[cfg(not(loom))]
 mod verify;
 #[cfg(not(any(loom, miri)))]

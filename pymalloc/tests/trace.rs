@@ -1,10 +1,10 @@
 //! A tracer is told of every block, or of unbiased samples, and of each one's end.
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::hint::black_box;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -36,6 +36,30 @@ static COUNTER: Counter = Counter {
 thread_local! {
     /// The harness has threads of its own, which allocate now and then.
     static WATCHED: Cell<bool> = const { Cell::new(false) };
+    /// The tracer looks at what was set up for it.
+    static READS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What is set up for the tracer before a start, by plain writes.
+struct SetUp(UnsafeCell<u64>, AtomicBool);
+
+// SAFETY: written while no thread that reads it is traced.
+unsafe impl Sync for SetUp {}
+
+static SET_UP: SetUp = SetUp(UnsafeCell::new(0), AtomicBool::new(false));
+
+impl SetUp {
+    fn write(&self, value: u64) {
+        // SAFETY: nobody reads it: nothing is traced.
+        unsafe { self.0.get().write(value) };
+    }
+
+    fn read(&self) {
+        // SAFETY: nobody writes it: the tracer was started, and not stopped.
+        let value = unsafe { self.0.get().read() };
+        assert_eq!(value, 7);
+        self.1.store(true, Relaxed);
+    }
 }
 
 impl Tracer for Counter {
@@ -46,6 +70,9 @@ impl Tracer for Counter {
         }
         // What a tracer allocates is not traced, and does no harm.
         drop(black_box(Box::new(size)));
+        if READS.get() {
+            SET_UP.read();
+        }
         self.allocated.fetch_add(1, Relaxed);
         self.blocks.fetch_add(1, Relaxed);
         self.bytes.fetch_add(size as i64, Relaxed);
@@ -345,6 +372,32 @@ fn a_thread_that_runs_already_notices_a_start_and_a_stop() {
     }
     drop(go);
     thread.join().unwrap();
+}
+
+/// By the start alone: the two threads share nothing else.
+#[test]
+fn a_tracer_sees_in_any_thread_what_was_set_up_before_a_start() {
+    let _tracing = Tracing::start(Mode::Exact);
+    trace::stop();
+    let runs = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            WATCHED.set(true);
+            READS.set(true);
+            while !SET_UP.1.load(Relaxed) {
+                // SAFETY: the block just allocated.
+                unsafe { free(alloc(40), 40) };
+                runs.store(true, Relaxed);
+            }
+        });
+        while !runs.load(Relaxed) {
+            thread::yield_now();
+        }
+        SET_UP.write(7);
+        trace::start(&COUNTER, Mode::Exact).unwrap();
+        // ThreadSanitizer does not see how a scope waits for its end.
+        thread.join().unwrap();
+    });
 }
 
 #[test]

@@ -281,6 +281,9 @@ pub(crate) unsafe fn free_any(object: Object) {
 
 #[inline]
 unsafe fn free_block(object: Object, layout: Layout, prefix_bytes: usize) {
+    #[cfg(loom)]
+    // SAFETY: nobody uses the header any more.
+    unsafe { &mut *object.0.as_ptr() }.second.ends();
     // SAFETY: nobody uses the header any more. (loom's atomics have destructors.)
     unsafe { ptr::drop_in_place(object.0.as_ptr()) };
     // SAFETY: so far before it its block starts.

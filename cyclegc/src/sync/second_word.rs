@@ -124,6 +124,12 @@ impl SecondWord {
         self.0.load(Acquire) & !TRACKED == 1
     }
 
+    /// Tells loom that the memory ends: a use that does not come before is reported.
+    #[cfg(loom)]
+    pub(crate) fn ends(&mut self) {
+        self.0.with_mut(|_| ());
+    }
+
     /// Whether the collector keeps the memory somewhere.
     #[cfg(all(test, not(loom)))]
     pub(crate) fn is_held(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use core::ptr::null_mut;
 use core::sync::atomic::AtomicPtr;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use core::sync::atomic::Ordering::{Acquire, Release};
 
 use super::region::Region;
 use crate::config::REGION_SIZE;
@@ -44,6 +44,7 @@ pub(crate) fn insert(region: &'static Region) -> bool {
     let Some(root) = ROOT.get(address >> (REGION_BITS + LEAF_BITS)) else {
         return false;
     };
+    // ORDERING: Acquire, as in `region_at`.
     let mut leaf = root.load(Acquire);
     if leaf.is_null() {
         let Some(new) = os::map(size_of::<Leaf>().next_multiple_of(os::page_size())) else {
@@ -51,7 +52,7 @@ pub(crate) fn insert(region: &'static Region) -> bool {
         };
         // ORDERING: Release publishes the zeros of the new leaf, Acquire receives those of
         // another thread's; pairs with itself and `region_at`.
-        match root.compare_exchange(leaf, new.as_ptr().cast(), AcqRel, Acquire) {
+        match root.compare_exchange(leaf, new.as_ptr().cast(), Release, Acquire) {
             Ok(_) => leaf = new.as_ptr().cast(),
             Err(other) => {
                 // SAFETY: nobody was told of it.
@@ -68,4 +69,42 @@ pub(crate) fn insert(region: &'static Region) -> bool {
         place.store(core::ptr::from_ref(region).cast_mut(), Release);
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::size_class::SizeClass;
+    use crate::unordered::in_two_threads;
+
+    fn reserve() -> usize {
+        let class = SizeClass::from_index(5).expect("a class");
+        Region::reserve(class).expect("there is memory").start()
+    }
+
+    #[test]
+    fn who_asks_about_an_address_finds_the_leaf_whole() {
+        in_two_threads(reserve, |start| {
+            // A place in the same leaf, most likely without a region.
+            assert!(region_at(start ^ REGION_SIZE).is_none_or(|other| other.start() != start));
+        });
+    }
+
+    #[test]
+    fn who_asks_about_an_address_finds_the_regions_record_whole() {
+        // The leaf is there before.
+        reserve();
+        in_two_threads(reserve, |start| {
+            assert!(region_at(start).is_some_and(|region| region.start() == start));
+        });
+    }
+
+    #[test]
+    fn who_enters_a_region_finds_another_threads_leaf_whole() {
+        in_two_threads(reserve, |theirs| {
+            let ours = reserve();
+            assert_ne!(ours, theirs);
+            assert!(region_at(ours).is_some_and(|region| region.start() == ours));
+        });
+    }
 }

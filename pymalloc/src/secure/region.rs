@@ -304,8 +304,8 @@ impl Pool {
 
     /// Whether all blocks are here.
     pub(crate) fn is_empty(&self) -> bool {
-        // ORDERING: Acquire, as for every other reader; under the lock it changes nothing.
-        self.free.get() == self.capacity.load(Acquire)
+        // ORDERING: Relaxed; under the lock, as `make_pool`.
+        self.free.get() == self.capacity.load(Relaxed)
     }
 
     /// Takes a block that chance picks; the pool must have one.
@@ -345,7 +345,7 @@ impl Pool {
     /// Gives the memory of an empty pool back to the system.
     pub(crate) fn discard(&'static self, class: SizeClass) {
         // ORDERING: as for `is_empty`.
-        let capacity = self.capacity.load(Acquire) as usize;
+        let capacity = self.capacity.load(Relaxed) as usize;
         let page = os::page_size();
         if page > class.pool_size() {
             // Others have a part of the page.
@@ -361,6 +361,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unordered::in_two_threads;
 
     fn region(class: SizeClass) -> &'static Region {
         Region::reserve(class).expect("there is memory")
@@ -421,6 +422,23 @@ mod tests {
             assert!(pool.put(index) && !pool.put(index));
         }
         assert!(pool.is_empty());
+    }
+
+    #[test]
+    fn who_asks_about_an_address_finds_the_pools_record_whole() {
+        let class = SizeClass::from_index(5).expect("a class");
+        let region = region(class);
+        in_two_threads(
+            || {
+                let pool = region.make_pool(0).expect("there is memory");
+                pool.base.get().addr()
+            },
+            |address| {
+                let slot = region.slot_at(core::ptr::without_provenance_mut(address));
+                let state = slot.expect("a block").state;
+                assert_eq!(state.load(Relaxed), state::FRESH);
+            },
+        );
     }
 
     #[test]

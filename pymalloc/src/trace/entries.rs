@@ -137,6 +137,7 @@ pub(super) fn find(class: SizeClass, address: *const u8) -> Option<(*const u8, u
 /// Calls `f` with start and entry of every block that has one.
 pub(super) fn each(mut f: impl FnMut(*const u8, u64)) {
     each_slot(|base, slot| {
+        // ORDERING: Acquire, as in `array_in`.
         let Some((class, array)) = contents(slot.load(Acquire)) else {
             return;
         };
@@ -179,6 +180,7 @@ unsafe fn read(slot: &Slot, class: SizeClass, array: *mut AtomicU64, index: usiz
 /// Forgets all entries.
 pub(super) fn clear() {
     each_slot(|_, slot| {
+        // ORDERING: Acquire, as in `array_in`.
         if let Some((class, array)) = contents(slot.load(Acquire)) {
             wipe(class, array, |_, _| ());
         }
@@ -350,10 +352,19 @@ fn each_slot_of(region: Region, f: &mut impl FnMut(*const u8, &'static Slot)) {
 
 #[cfg(test)]
 mod tests {
-    use core::alloc::GlobalAlloc;
+    use core::alloc::{GlobalAlloc, Layout};
+    use core::cell::UnsafeCell;
+    use std::sync::{MutexGuard, PoisonError};
 
     use super::*;
-    use crate::global::PyMalloc;
+    use crate::PyMalloc;
+    use crate::unordered::in_two_threads;
+
+    /// For tests that look at the entries of blocks, since `clear` forgets them all.
+    fn alone() -> MutexGuard<'static, ()> {
+        static ONE: Mutex<()> = Mutex::new(());
+        ONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     #[test]
     fn every_byte_of_every_block_finds_its_index() {
@@ -417,9 +428,10 @@ mod tests {
 
     #[test]
     fn what_a_pool_has_from_another_class_is_passed_over() {
+        let _alone = alone();
         let (before, now) = (class_of_size(5_000), class_of_size(6_000));
         assert_eq!(before.pool_size(), now.pool_size());
-        let layout = core::alloc::Layout::from_size_align(6_000, 1).expect("a legal layout");
+        let layout = Layout::from_size_align(6_000, 1).expect("a legal layout");
         // SAFETY: the layout is not empty.
         let block = unsafe { PyMalloc.alloc(layout) };
         let base = block.map_addr(|address| address & !(now.pool_size() - 1));
@@ -472,5 +484,112 @@ mod tests {
         assert_eq!(read_there(), None);
         // SAFETY: as above.
         unsafe { word(array, 3) }.store(0, Relaxed);
+    }
+
+    /// Leaves an array idle whose zeros this thread has written, as the kernel writes a new one's.
+    fn leave_zeros(class: SizeClass) {
+        let array = idle_or_new(class).expect("there is memory");
+        for index in 0..class.capacity() as usize {
+            // SAFETY: the array has that many words, and is nobody else's.
+            unsafe { array.wrapping_add(index).cast::<u64>().write(0) };
+        }
+        recycle(class, array);
+    }
+
+    #[test]
+    fn who_finds_an_array_finds_its_zeros() {
+        static SLOT: Slot = AtomicPtr::new(null_mut());
+        let class = class_of_size(40_000);
+        in_two_threads(
+            || {
+                leave_zeros(class);
+                let array = attach(&SLOT, class, null_mut(), &mut |_, _| ());
+                array.expect("there is memory").addr()
+            },
+            |address| {
+                let array = array_in(&SLOT, class);
+                assert_eq!(array.addr(), address);
+                assert!(entries_of(class, array).iter().all(|entry| *entry == 0));
+            },
+        );
+    }
+
+    #[test]
+    fn who_would_attach_an_array_finds_the_zeros_of_another_threads() {
+        static SLOT: Slot = AtomicPtr::new(null_mut());
+        let class = class_of_size(30_000);
+        let attach = || attach(&SLOT, class, null_mut(), &mut |_, _| ()).expect("there is memory");
+        in_two_threads(
+            || {
+                leave_zeros(class);
+                attach().addr()
+            },
+            |address| {
+                let array = attach();
+                assert_eq!(array.addr(), address);
+                assert!(entries_of(class, array).iter().all(|entry| *entry == 0));
+            },
+        );
+    }
+
+    /// A block that has an entry, of which no lock was held since; not the first of its pool.
+    fn block_with_entry(class: SizeClass) -> *mut u8 {
+        let layout = Layout::from_size_align(class.block_size(), 1).expect("a legal layout");
+        // SAFETY: the layout is not empty.
+        let blocks = [(); 2].map(|()| unsafe { PyMalloc.alloc(layout) });
+        leave_zeros(class);
+        let block = blocks.into_iter().max().expect("there are two");
+        // SAFETY: a block of this class, in use.
+        assert!(unsafe { replace(class, block, 77, |_, _| ()) });
+        block
+    }
+
+    #[test]
+    fn who_goes_through_all_entries_finds_zeros_where_there_is_none() {
+        let _alone = alone();
+        let class = class_of_size(3_000);
+        in_two_threads(
+            || block_with_entry(class).addr(),
+            |address| {
+                let mut found = None;
+                each(|block, entry| found = found.or((block.addr() == address).then_some(entry)));
+                assert_eq!(found, Some(77));
+            },
+        );
+        let class = class_of_size(3_500);
+        in_two_threads(
+            || block_with_entry(class).addr(),
+            |address| {
+                clear();
+                assert!(find(class, ptr::without_provenance(address)).is_none());
+            },
+        );
+    }
+
+    #[test]
+    fn who_finds_an_entry_sees_what_was_written_before_it() {
+        struct Note(UnsafeCell<u64>);
+        // SAFETY: it is written before there is an entry that says so, and read after that.
+        unsafe impl Sync for Note {}
+        static NOTE: Note = Note(UnsafeCell::new(0));
+        let _alone = alone();
+        let class = class_of_size(2_000);
+        let address = block_with_entry(class).expose_provenance();
+        in_two_threads(
+            || {
+                // SAFETY: nobody reads it yet.
+                unsafe { NOTE.0.get().write(5) };
+                let block = ptr::with_exposed_provenance_mut(address);
+                // SAFETY: a block of this class, in use.
+                assert!(unsafe { replace(class, block, 78, |_, _| ()) });
+                78
+            },
+            |entry| {
+                let found = find(class, ptr::without_provenance(address));
+                assert!(found.is_some_and(|(_, found)| found == entry as u64));
+                // SAFETY: the entry was found.
+                assert_eq!(unsafe { NOTE.0.get().read() }, 5);
+            },
+        );
     }
 }

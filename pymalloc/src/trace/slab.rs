@@ -1,7 +1,7 @@
 //! Memory for arrays that are never given back: cut from mappings, without a lock.
 
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicPtr, AtomicUsize};
 
 use crate::os;
@@ -55,7 +55,7 @@ impl Slab {
             // ORDERING: Release publishes the head; pairs with the load above.
             let won = self
                 .newest
-                .compare_exchange(newest, chunk.as_ptr(), AcqRel, Relaxed);
+                .compare_exchange(newest, chunk.as_ptr(), Release, Relaxed);
             if won.is_err() {
                 // SAFETY: mapped above, known to nobody.
                 unsafe { os::unmap(chunk.cast(), CHUNK) };
@@ -66,5 +66,18 @@ impl Slab {
     /// Bytes cut.
     pub(super) fn used_bytes(&self) -> usize {
         self.used_bytes.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unordered::in_two_threads;
+
+    #[test]
+    fn who_cuts_from_another_threads_mapping_finds_its_head_whole() {
+        static SLAB: Slab = Slab::new();
+        let cut = || SLAB.cut(128).expect("there is memory").addr().get();
+        in_two_threads(cut, |theirs| assert_eq!(cut(), theirs + 128));
     }
 }

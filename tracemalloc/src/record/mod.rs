@@ -36,6 +36,8 @@ mod snapshot;
 mod stacks;
 mod thread;
 mod traced;
+#[cfg(test)]
+mod unordered;
 #[cfg(feature = "framehop")]
 mod unwind;
 mod walk;

@@ -28,14 +28,17 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Makes room, once, before the first thread. Not for two threads at once.
 pub(super) fn prepare() {
-    if ROLL.load(Acquire).is_null()
+    // ORDERING: Relaxed; who made room did so before, by the rule above.
+    if ROLL.load(Relaxed).is_null()
         && let Some(start) = memory::map(LINES * size_of::<Line>())
     {
+        // ORDERING: Release publishes the lines; pairs with `line`.
         ROLL.store(start.as_ptr().cast(), Release);
     }
 }
 
 fn line(number: u64) -> Option<&'static Line> {
+    // ORDERING: Acquire receives the lines; pairs with `prepare`.
     let lines = ROLL.load(Acquire);
     if lines.is_null() || number > LAST_NAMED {
         return None;
@@ -104,4 +107,27 @@ pub(super) fn names(numbers: impl IntoIterator<Item = u64>) -> Vec<ThreadName> {
         (!name.is_empty()).then_some(ThreadName { thread, name })
     };
     numbers.into_iter().filter_map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::control;
+    use super::super::unordered::in_two_threads;
+    use super::*;
+
+    #[test]
+    fn who_learns_that_there_are_lines_can_use_them() {
+        in_two_threads(
+            || {
+                let _control = control();
+                prepare();
+                1
+            },
+            |_| {
+                let number = enter();
+                assert_eq!(names([number]).len(), 1);
+                leave(number);
+            },
+        );
+    }
 }

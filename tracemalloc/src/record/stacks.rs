@@ -26,7 +26,7 @@
 //! with Release as well, or a lock.
 
 use std::ptr::{NonNull, null_mut};
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 
 use super::memory;
@@ -102,7 +102,8 @@ impl Stacks {
     }
 
     fn prepare_for(&self, most_bytes: usize, least_bytes: usize) -> bool {
-        if !self.words.load(Acquire).is_null() {
+        // ORDERING: Relaxed; who made room did so before, by the rule above.
+        if !self.words.load(Relaxed).is_null() {
             return true;
         }
         if !self.open(0) {
@@ -124,6 +125,7 @@ impl Stacks {
         if self.words.load(Acquire).is_null() {
             return None;
         }
+        // ORDERING: Acquire: this level has slots, and those before; pairs with `open`.
         let newest = self.newest.load(Acquire);
         for level in 0..newest {
             if let Found::Id(id) = self.look_up(level, frames, hash) {
@@ -156,16 +158,18 @@ impl Stacks {
     /// Puts an id in a slot that was empty, or the next that is. One of many threads may find
     /// none: then its id is in no level, but good.
     fn put(&self, level: usize, slot: &AtomicU32, at: usize, id: StackId) -> StackId {
-        if slot.compare_exchange(0, id, AcqRel, Relaxed).is_ok() {
+        // ORDERING: Release, here and below, publishes the record; pairs with `look_up` and `each`.
+        if slot.compare_exchange(0, id, Release, Relaxed).is_ok() {
             self.levels[level].filled.fetch_add(1, Relaxed);
             return id;
         }
-        let slots = self.levels[level].slots.load(Acquire);
+        // ORDERING: Relaxed; the slot was found there, so this thread has loaded it before.
+        let slots = self.levels[level].slots.load(Relaxed);
         for step in 1..size_of_level(level) {
             let index = (at + step) & (size_of_level(level) - 1);
             // SAFETY: an open level has that many slots.
             let slot = unsafe { &*slots.wrapping_add(index) };
-            if slot.compare_exchange(0, id, AcqRel, Relaxed).is_ok() {
+            if slot.compare_exchange(0, id, Release, Relaxed).is_ok() {
                 self.levels[level].filled.fetch_add(1, Relaxed);
                 break;
             }
@@ -174,6 +178,8 @@ impl Stacks {
     }
 
     fn look_up(&self, level: usize, frames: &[usize], hash: u64) -> Found<'_> {
+        // ORDERING: Acquire receives the slots' zeros; pairs with `make_level`, since `newest` may
+        // have been raised by another thread than the slots are from.
         let slots = self.levels[level].slots.load(Acquire);
         if slots.is_null() {
             return Found::Full;
@@ -183,6 +189,7 @@ impl Stacks {
             let index = (hash as usize).wrapping_add(step) & mask;
             // SAFETY: an open level has that many slots.
             let slot = unsafe { &*slots.wrapping_add(index) };
+            // ORDERING: Acquire receives the record; pairs with `put`.
             let id = slot.load(Acquire);
             if id == 0 {
                 return Found::Slot(slot, index);
@@ -229,19 +236,32 @@ impl Stacks {
         self.used.fetch_update(Relaxed, Relaxed, take).ok()
     }
 
+    /// Lets new stacks go to a level; false if there is no memory for it.
     fn open(&self, level: usize) -> bool {
+        if !self.make_level(level) {
+            return false;
+        }
+        // ORDERING: Release publishes the slots, if they are this thread's; pairs with `intern`.
+        self.newest.fetch_max(level, Release);
+        true
+    }
+
+    /// Makes the slots of a level, unless there are some; false if there is no memory for them.
+    fn make_level(&self, level: usize) -> bool {
         let Some(new) = self.levels.get(level) else {
             return false;
         };
-        if new.slots.load(Acquire).is_null() {
+        // ORDERING: Relaxed; it is asked whether they are there, and no more.
+        if new.slots.load(Relaxed).is_null() {
             let bytes = size_of_level(level) * size_of::<u32>();
             let Some(start) = memory::map(bytes) else {
                 return false;
             };
             let slots: NonNull<AtomicU32> = start.cast();
+            // ORDERING: Release publishes the zeros; pairs with `look_up` and `each`.
             let won = new
                 .slots
-                .compare_exchange(null_mut(), slots.as_ptr(), AcqRel, Relaxed);
+                .compare_exchange(null_mut(), slots.as_ptr(), Release, Relaxed);
             if won.is_err() {
                 // SAFETY: mapped above, known to nobody.
                 unsafe { memory::unmap(start, bytes) };
@@ -249,7 +269,6 @@ impl Stacks {
                 memory::add_used(bytes);
             }
         }
-        self.newest.fetch_max(level, AcqRel);
         true
     }
 
@@ -275,6 +294,7 @@ impl Stacks {
     /// Calls `f` with every stack that is in a level.
     pub(super) fn each(&self, mut f: impl FnMut(StackId, &Record)) {
         for (index, level) in self.levels.iter().enumerate() {
+            // ORDERING: Acquire, here and below, as in `look_up`.
             let slots = level.slots.load(Acquire);
             if slots.is_null() {
                 return;
@@ -291,7 +311,8 @@ impl Stacks {
 
     /// No id that was given until now is as large as this.
     pub(super) fn end(&self) -> usize {
-        self.used.load(Acquire)
+        // ORDERING: Relaxed; it publishes nothing, and others may take words meanwhile.
+        self.used.load(Relaxed)
     }
 }
 
@@ -337,6 +358,7 @@ fn fold(a: u64, b: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::unordered::in_two_threads;
     use super::*;
 
     fn intern(stacks: &Stacks, frames: &[usize]) -> StackId {
@@ -376,6 +398,80 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn who_learns_that_there_is_room_can_use_it() {
+        static STACKS: Stacks = Stacks::new();
+        in_two_threads(
+            || usize::from(STACKS.prepare_for(32 << 10, 32 << 10)),
+            |_| {
+                let id = intern(&STACKS, &[1, 2]);
+                assert_eq!(STACKS.frames(id), [1, 2]);
+            },
+        );
+    }
+
+    #[test]
+    fn who_finds_a_stack_finds_it_whole() {
+        static STACKS: Stacks = Stacks::new();
+        assert!(STACKS.prepare());
+        in_two_threads(
+            || intern(&STACKS, &[7, 8, 9]) as usize,
+            |id| assert_eq!(intern(&STACKS, &[7, 8, 9]) as usize, id),
+        );
+    }
+
+    /// Another thread has taken the slot that was empty.
+    #[test]
+    fn who_finds_a_stack_in_the_next_slot_finds_it_whole() {
+        static STACKS: Stacks = Stacks::new();
+        let (first, second, at) = ([1, 2], [3, 4], 5);
+        assert!(STACKS.prepare() && STACKS.intern(&first, at as u64).is_some());
+        in_two_threads(
+            || {
+                let id = STACKS.add(&second, at as u64).expect("there is room");
+                let slots = STACKS.levels[0].slots.load(Relaxed);
+                // SAFETY: the level is open, and has more slots.
+                let slot = unsafe { &*slots.wrapping_add(at) };
+                STACKS.put(0, slot, at, id) as usize
+            },
+            |id| {
+                let found = STACKS.intern(&second, at as u64);
+                assert_eq!(found.map(|found| found as usize), Some(id));
+            },
+        );
+    }
+
+    /// That is not open yet.
+    #[test]
+    fn who_opens_another_threads_level_finds_its_zeros() {
+        static STACKS: Stacks = Stacks::new();
+        assert!(STACKS.prepare());
+        in_two_threads(
+            || usize::from(STACKS.make_level(1)),
+            |_| {
+                assert!(STACKS.open(1));
+                let id = intern(&STACKS, &[7, 8, 9]);
+                assert_eq!(intern(&STACKS, &[7, 8, 9]), id);
+            },
+        );
+    }
+
+    #[test]
+    fn who_goes_through_all_stacks_finds_each_whole() {
+        static STACKS: Stacks = Stacks::new();
+        in_two_threads(
+            || {
+                assert!(STACKS.prepare());
+                intern(&STACKS, &[7, 8, 9]) as usize
+            },
+            |id| {
+                let mut found = Vec::new();
+                STACKS.each(|id, _| found.push((id as usize, STACKS.frames(id))));
+                assert_eq!(found, [(id, &[7, 8, 9][..])]);
+            },
+        );
     }
 
     /// Words that are taken and given back could be another's in between.

@@ -24,7 +24,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ops::Range;
 use std::ptr::{NonNull, null_mut};
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64};
 
 use super::counters::Share;
@@ -204,7 +204,8 @@ pub(super) fn prepare() {
 
 /// Calls `f` with each thread's part, in use or not.
 pub(super) fn each(mut f: impl FnMut(&'static Thread)) {
-    // ORDERING: Acquire receives the part; pairs with `new`.
+    // ORDERING: Acquire receives this part and all that are older, as each exchange continues
+    // those before; pairs with `new`.
     let mut next = ALL.load(Acquire);
     // SAFETY: null, or a part, never unmapped.
     while let Some(thread) = unsafe { next.as_ref() } {
@@ -257,7 +258,7 @@ fn new() -> Option<&'static Thread> {
     loop {
         thread.next.store(first, Relaxed);
         // ORDERING: Release publishes the part; pairs with `each`.
-        match ALL.compare_exchange(first, place.as_ptr(), AcqRel, Relaxed) {
+        match ALL.compare_exchange(first, place.as_ptr(), Release, Relaxed) {
             Ok(_) => return Some(thread),
             Err(now) => first = now,
         }
@@ -370,5 +371,60 @@ impl Own {
         let (random, state) = sampling::next_random(self.random);
         self.random = state;
         random
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+
+    use super::super::unordered::in_two_threads;
+    use super::*;
+
+    fn new_part() -> &'static Thread {
+        new().expect("there is memory")
+    }
+
+    fn address_of(thread: &Thread) -> usize {
+        std::ptr::from_ref(thread).addr()
+    }
+
+    #[test]
+    fn who_goes_through_all_parts_finds_each_whole() {
+        in_two_threads(
+            || address_of(new_part()),
+            |address| {
+                let mut found = None;
+                each(|thread| {
+                    black_box(thread.number());
+                    found = found.or((address_of(thread) == address).then_some(thread));
+                });
+                found.expect("it is among them").release();
+            },
+        );
+    }
+
+    /// Where other tests run, one of their threads may be quicker.
+    #[test]
+    fn who_takes_an_idle_part_finds_it_as_it_was_left() {
+        in_two_threads(
+            || {
+                let thread = new_part();
+                // SAFETY: nobody else has taken it.
+                unsafe { thread.own() }.frames()[0] = 1;
+                thread.release();
+                address_of(thread)
+            },
+            |address| {
+                let taken: Vec<_> = std::iter::from_fn(take_idle).collect();
+                for thread in taken {
+                    if address_of(thread) == address {
+                        // SAFETY: taken.
+                        black_box(unsafe { thread.own() }.frames()[0]);
+                    }
+                    thread.release();
+                }
+            },
+        );
     }
 }

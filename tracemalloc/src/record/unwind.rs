@@ -14,7 +14,7 @@ use std::ffi::{CString, c_void};
 use std::ops::Range;
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicPtr;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Mutex, PoisonError};
 
 use framehop::{
@@ -83,7 +83,8 @@ pub(super) fn refresh(modules: &[Loaded]) {
     let now = modules::loaded();
     let _control = control();
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let old = TABLES.load(Acquire);
+    // ORDERING: Relaxed; under `control`, as every change is.
+    let old = TABLES.load(Relaxed);
     // SAFETY: null, or a box that is never dropped.
     let mut tables = unsafe { old.as_ref() }.cloned().unwrap_or_default();
     for loaded in now {
@@ -218,12 +219,24 @@ fn unwind_registers(registers: Registers) -> UnwindRegsNative {
 mod tests {
     use std::ffi::CStr;
     use std::sync::atomic::AtomicI32;
-    use std::sync::atomic::Ordering::Relaxed;
     use std::thread;
     use std::time::Duration;
 
     use super::super::c_library::{compile, wait_until};
+    use super::super::hooks::stack_here;
+    use super::super::unordered::in_two_threads;
     use super::*;
+
+    #[test]
+    fn who_finds_tables_can_walk_by_them() {
+        in_two_threads(
+            || {
+                refresh(&modules::loaded());
+                1
+            },
+            |_| assert!(!stack_here(true).is_empty()),
+        );
+    }
 
     /// A library that says when it is being closed, and waits until it may end.
     const SLOW: &str = "

@@ -16,15 +16,15 @@ use crate::{Life, all_dropped, explore};
 /// A lock that is only tried: loom makes a thread that is about to try one of its own wait for
 /// who has it, which no collector does.
 #[derive(Default)]
-struct TryLock<T> {
+pub(crate) struct TryLock<T> {
     is_locked: AtomicBool,
     value: UnsafeCell<T>,
 }
 
-struct Guard<'a, T>(&'a TryLock<T>);
+pub(crate) struct Guard<'a, T>(&'a TryLock<T>);
 
 impl<T> TryLock<T> {
-    fn try_lock(&self) -> Option<Guard<'_, T>> {
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
         let taken = self
             .is_locked
             .compare_exchange(false, true, Acquire, Relaxed);
@@ -33,7 +33,7 @@ impl<T> TryLock<T> {
 }
 
 impl<T> Guard<'_, T> {
-    fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {
+    pub(crate) fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: the lock is ours.
         self.0.value.with_mut(|value| run(unsafe { &mut *value }))
     }
@@ -58,7 +58,7 @@ impl<T> Drop for Guard<'_, T> {
 /// Looks at itself when it is traced, so that loom sees who else does.
 pub(crate) struct Watched {
     pub(crate) life: Life,
-    cell: TryLock<Option<Gc<Watched>>>,
+    pub(crate) cell: TryLock<Option<Gc<Watched>>>,
 }
 
 // SAFETY: the cell is only used under its lock.
@@ -83,12 +83,12 @@ impl Watched {
         })
     }
 
-    fn set(&self, gc: Gc<Watched>) {
+    pub(crate) fn set(&self, gc: Gc<Watched>) {
         let cell = self.cell.try_lock().unwrap();
         cell.with(|value| *value = Some(gc));
     }
 
-    fn write(&mut self) {
+    pub(crate) fn write(&mut self) {
         self.life.race.with_mut(|_| ());
     }
 }

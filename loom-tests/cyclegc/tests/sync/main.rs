@@ -11,14 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicUsize};
 
-use cyclegc_loom::sync::{self, AtomicGc, Gc, Weak};
+use cyclegc_loom::sync::{self, Gc, Weak};
 use cyclegc_loom::{Finalize, Trace};
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::thread;
 
 mod asking;
+mod births_and_ends;
 mod exclusive;
+mod pointers;
 
 use exclusive::Watched;
 
@@ -393,55 +395,6 @@ fn a_weak_handle_goes_with_the_last() {
         drop(only);
         thread.join().unwrap();
         collecting.join().unwrap();
-        all_dropped(&dropped, 1);
-    });
-}
-
-/// An `AtomicGc` is read while its handle, the last, is displaced.
-#[test]
-fn a_pointer_is_read_while_it_is_replaced() {
-    explore(4, || {
-        let dropped = Arc::default();
-        let place = Arc::new(AtomicGc::new(Watched::new(&dropped)));
-        let other = place.clone();
-        let thread = thread::spawn(move || {
-            if let Some(read) = other.load() {
-                read.life.touch();
-            }
-        });
-        place.store(Watched::new(&dropped));
-        thread.join().unwrap();
-        drop(place);
-        all_dropped(&dropped, 2);
-    });
-}
-
-/// Refers to itself through a pointer that threads replace.
-#[derive(Trace)]
-#[trace(crate = cyclegc_loom)]
-struct Swapped {
-    #[trace(skip)]
-    life: Life,
-    next: AtomicGc<Swapped>,
-}
-
-/// A handle moves out of a pointer, which a proof has marked.
-#[test]
-fn a_handle_moves_out_of_a_pointer() {
-    explore(4, || {
-        let dropped = Arc::default();
-        let a = Gc::new(Swapped {
-            life: Life::new(&dropped),
-            next: AtomicGc::default(),
-        });
-        a.next.store(a.clone());
-        let thread = thread::spawn(move || {
-            let moved = a.next.swap(None);
-            drop(a);
-            moved.unwrap().life.touch();
-        });
-        sync::collect();
-        thread.join().unwrap();
         all_dropped(&dropped, 1);
     });
 }

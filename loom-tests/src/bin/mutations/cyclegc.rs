@@ -109,13 +109,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "takes_a_mut",
     ),
     mutation(
-        "who ends what was pinned does not see what others did",
-        "word.rs",
-        "self.0.fetch_and(!PINNED, AcqRel)",
-        "self.0.fetch_and(!PINNED, Release)",
-        "a_thread",
-    ),
-    mutation(
         "the proof does not come before a `&mut`",
         "word.rs",
         "self.0.fetch_and(!COLLECTING, AcqRel)",
@@ -246,7 +239,7 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "atomic.rs",
         "        let before = self.pointer.swap(new, AcqRel);\n        Self::displace(pinned, before);",
         "        let before = self.pointer.swap(new, Acquire);\n        Self::displace(pinned, before);",
-        "a_pointer_is_read",
+        "an_object_is_read",
     ),
     mutation(
         "get_mut does not ask for weak handles",

@@ -9,9 +9,14 @@
 //! mutations                 pymalloc's, and of cyclegc's one a promise
 //! mutations pymalloc        those of one crate, all of them
 //! mutations cyclegc [TEXT]  those whose names contain the text
+//! mutations audit [TEXT..]  every ordering in the workspace (`ORDERINGS.md`), or those whose
+//!                           file or function contains a text; needs a nightly toolchain
 //! ```
 
+mod audit;
 mod cyclegc;
+mod sites;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -291,8 +296,11 @@ fn main() -> ExitCode {
             let named = |mutation: &&Mutation| mutation.name.contains(text);
             vec![(CYCLEGC, CYCLEGC.mutations.iter().filter(named).collect())]
         }
+        ["audit", ref texts @ ..] => return audit(texts),
         _ => {
-            eprintln!("mutations: expected nothing, `pymalloc`, or `cyclegc` and a text");
+            eprintln!(
+                "mutations: expected nothing, `pymalloc`, or `cyclegc` or `audit` and a text"
+            );
             return ExitCode::FAILURE;
         }
     };
@@ -313,6 +321,22 @@ fn main() -> ExitCode {
     }
     println!("all mutations were caught");
     ExitCode::SUCCESS
+}
+
+fn audit(texts: &[&str]) -> ExitCode {
+    match audit::run(&root(), texts) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("mutations: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Most lanes: each takes a copy of the sources and builds the models' dependencies.
@@ -358,7 +382,7 @@ fn run_all(mutations: &[(&Subject, &Mutation)]) -> io::Result<usize> {
 
 /// A copy of the sources, whose models pass; where it is.
 fn prepare_lane(number: usize) -> io::Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let work = root.join(format!("target/mutations/{number}"));
     copy_packages(&root, &work)?;
     for subject in [PYMALLOC, CYCLEGC] {
@@ -390,7 +414,7 @@ fn is_caught(subject: &Subject, mutation: &Mutation, work: &Path) -> io::Result<
 
 /// Copies the packages, in a workspace of their own.
 fn copy_packages(root: &Path, work: &Path) -> io::Result<()> {
-    for package in ["pymalloc", "cyclegc", "loom-tests"] {
+    for package in ["pymalloc", "cyclegc", "tracemalloc", "loom-tests"] {
         let copy = work.join(package);
         if copy.exists() {
             fs::remove_dir_all(&copy)?;
@@ -398,7 +422,7 @@ fn copy_packages(root: &Path, work: &Path) -> io::Result<()> {
         copy_folder(&root.join(package), &copy)?;
     }
     let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
-    let members = r#"members = ["pymalloc", "cyclegc", "cyclegc/derive", "loom-tests", "loom-tests/cyclegc"]"#;
+    let members = r#"members = ["pymalloc", "cyclegc", "cyclegc/derive", "tracemalloc", "loom-tests", "loom-tests/cyclegc"]"#;
     let manifest: String = manifest
         .lines()
         .map(|line| {
