@@ -41,6 +41,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 pub struct Dumper {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<io::Result<()>>>,
+    /// The process that has the thread.
+    process_id: u32,
 }
 
 impl Dumper {
@@ -73,6 +75,7 @@ impl Dumper {
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
+            process_id: std::process::id(),
         })
     }
 
@@ -80,7 +83,7 @@ impl Dumper {
     ///
     /// # Errors
     ///
-    /// Those of this last time.
+    /// Those of this last time; and always in the child of a fork, which has not got the thread.
     pub fn stop(mut self) -> io::Result<()> {
         if let Some(stop) = &self.stop {
             // It fails if the thread has ended, which `join` tells as well.
@@ -90,6 +93,11 @@ impl Dumper {
     }
 
     fn join(&mut self) -> io::Result<()> {
+        if std::process::id() != self.process_id {
+            // Not even dropped: it would wait, or be told wrong.
+            std::mem::forget((self.stop.take(), self.thread.take()));
+            return Err(io::Error::other("the thread that dumps is the parent's"));
+        }
         drop(self.stop.take());
         let ended = self.thread.take().map_or(Ok(Ok(())), JoinHandle::join);
         ended.unwrap_or_else(|_| Err(io::Error::other("the thread that dumps has panicked")))
@@ -107,5 +115,33 @@ fn dump(path: &Path) -> io::Result<()> {
     match crate::take_snapshot() {
         Ok(snapshot) => snapshot.dump(path),
         Err(NotTracing) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_child_of_a_fork_may_drop_it() {
+        let path = std::env::temp_dir().join("no-such-folder").join("a.tmal");
+        let dumper = Dumper::start(path, Duration::from_secs(3600)).unwrap();
+        // SAFETY: the child drops the dumper and leaves.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        if child == 0 {
+            // A child that waits says nothing.
+            // SAFETY: no requirements.
+            unsafe { libc::alarm(60) };
+            let drops = std::panic::AssertUnwindSafe(|| drop(dumper));
+            let dropped = std::panic::catch_unwind(drops);
+            // SAFETY: leaves at once.
+            unsafe { libc::_exit(i32::from(dropped.is_err())) };
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child above.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
+        drop(dumper);
     }
 }

@@ -78,7 +78,7 @@ fn run(generation: Generation, debug: DebugFlags) -> CollectStats {
         Sentence::Hear
     };
     let mut verdict = locked(|collector| collector.find(generation, sentence, &mut aftermath));
-    // Before code of a user, which may wait for their destructors.
+    // Before callbacks and finalizers, which may wait for their ends.
     drop(std::mem::take(&mut aftermath.orphans));
     if debug.contains(DebugFlags::COLLECTABLE) {
         print_objects("collectable", &verdict.garbage);

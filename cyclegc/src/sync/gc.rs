@@ -26,7 +26,8 @@ use crate::type_depth::TypeDepth;
 /// value dies at once when its last handle is dropped, in the thread that dropped it (or, if a
 /// collection or a snapshot is looking at it just then, in that thread, a moment later). Handles
 /// that refer to each other in a circle die at the next collection that covers their
-/// generation, in the thread that collects.
+/// generation, in the thread that collects. So a destructor may wait for other threads, but must
+/// not wait until another object has died: that may be up to the same thread.
 ///
 /// A handle is one word, and so is `Option<Gc<T>>`. Reading through it costs what reading
 /// through an `Arc` costs, and so do `clone` and `drop`, but for the first `clone` of an

@@ -180,6 +180,9 @@ fn edges_of(object: &AnyGc) -> (Vec<Edge>, usize) {
         let Sighting::Strong { name, target, .. } = sighting else {
             return;
         };
+        if is_own(target) {
+            return;
+        }
         // SAFETY: an edge is a handle, whose cell is still locked, or its pointer pinned.
         let target = unsafe { AnyGc::share(target) };
         let name = name.to_owned();

@@ -77,6 +77,9 @@
 //!   in the example, counts miss nothing that is held there.
 //! - What is in a cell that a thread has locked just then is not counted, unless something
 //!   else leads there.
+//! - What a `&mut` from [`Gc::get_mut`] may still reach is counted, but no handle to it is made:
+//!   [`by_type`], [`at`] and [`leaking_objects`] leave it out. Nobody knows when such a `&mut`
+//!   has ended, until the object's handle is cloned or seen in another object.
 //! - What is made, moved or let go meanwhile may be counted or not. Where threads rest, the
 //!   count of what is in sight is exact.
 //!

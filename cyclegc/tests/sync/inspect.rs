@@ -112,6 +112,17 @@ fn what_a_weak_handle_is_made_of_is_not_told() {
     assert_eq!(alone.tracked_count(), 2);
     assert_eq!(sync::objects(None), [AnyGc::from(&watcher)]);
     assert!(sync::referents(&watcher).is_empty() && sync::edges(&watcher).is_empty());
+
+    /// Whose edges have no names.
+    struct Plain(Weak<u8>);
+    // SAFETY: what is owned is asked once.
+    unsafe impl Trace for Plain {
+        fn trace(&self, tracer: &mut Tracer<'_>) {
+            tracer.value(&self.0);
+        }
+    }
+    let plain = Gc::new(Plain(weak));
+    assert!(sync::referents(&plain).is_empty() && sync::edges(&plain).is_empty());
 }
 
 /// Has no names for its edges, and a lock that it knows how to take.

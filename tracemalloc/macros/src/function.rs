@@ -29,7 +29,8 @@ pub(crate) fn profile(options: &Options, item: TokenStream) -> Result<TokenStrea
     };
     refuse(&function.sig)?;
     let place = Place::of(&function);
-    let call = Ident::new("call", Span::mixed_site());
+    // No name that an item of the user's may have: no span hides from those.
+    let call = Ident::new("__tracemalloc_call", Span::mixed_site());
     let lines = Lines {
         file: place.file.clone(),
         first: place.first,
@@ -38,14 +39,17 @@ pub(crate) fn profile(options: &Options, item: TokenStream) -> Result<TokenStrea
     Notes::new(call.clone(), lines, place.entry).add_to_body(&mut function.block);
     let owned = owned_arguments(&mut function.sig.inputs);
     let begin = begin(options, &function.sig.ident, &place, &call);
-    let last = place.last;
-    // First what is dropped last.
-    let first: Block = syn::parse2(quote_spanned!(Span::mixed_site()=> {
+    let (last, body) = (place.last, &function.block);
+    // First what is dropped last. By `return`, what the body's last expression borrows for its
+    // own time from the arguments is dropped before them, in all editions.
+    let block: Block = syn::parse2(quote_spanned!(Span::mixed_site()=> {
         #begin
         #(#owned)*
-        let _closing = #call.closing(#last);
+        let __tracemalloc_closing = #call.closing(#last);
+        #[allow(unreachable_code)]
+        return #body;
     }))?;
-    function.block.stmts.splice(0..0, first.stmts);
+    *function.block = block;
     Ok(function.into_token_stream())
 }
 
@@ -108,7 +112,7 @@ fn begin(options: &Options, name: &Ident, place: &Place, call: &Ident) -> TokenS
     let name = name.to_string();
     quote_spanned! {site=>
         let #call = #krate::__profile::Call::enter({
-            static SITE: #krate::__profile::Site = #krate::__profile::Site {
+            static __TRACEMALLOC_SITE: #krate::__profile::Site = #krate::__profile::Site {
                 file: #file,
                 folder: ::core::option_env!("CARGO_MANIFEST_DIR"),
                 function: ::core::concat!(::core::module_path!(), "::", #name),
@@ -117,7 +121,7 @@ fn begin(options: &Options, name: &Ident, place: &Place, call: &Ident) -> TokenS
                 last: #last,
                 stream: #stream,
             };
-            &SITE
+            &__TRACEMALLOC_SITE
         });
     }
 }

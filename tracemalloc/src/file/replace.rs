@@ -33,22 +33,29 @@ pub(crate) fn replace(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) 
         Err(error) if old.is_some() && stays(&error) => return write_in_place(&path, write),
         created => created?,
     };
-    let put = || match fs::rename(&part, &path) {
-        Err(error) if old.is_some() && stays(&error) => {
-            copy(&part, &path)?;
-            fs::remove_file(&part)
-        }
-        renamed => renamed,
-    };
     // Of a full disk, or somebody's share of it, some systems tell no earlier than by `sync_all`.
-    let written = write(&file)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| put());
-    if written.is_err() {
+    let renamed =
+        write(&file)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| match fs::rename(&part, &path) {
+                Err(error) if old.is_some() && stays(&error) => Ok(false),
+                renamed => renamed.map(|()| true),
+            });
+    if let Ok(false) = renamed {
+        // If that fails, the part is all there is.
+        copy(&part, &path).map_err(|error| {
+            let kept = part.display();
+            io::Error::new(
+                error.kind(),
+                format!("{error}; what was written is in {kept}"),
+            )
+        })?;
+    }
+    if !matches!(renamed, Ok(true)) {
         // The error says enough, whether or not this succeeds.
         let _ = fs::remove_file(&part);
     }
-    written
+    renamed.map(|_| ())
 }
 
 /// Whether an error says that no other file can take the place of this one, which may be writable.

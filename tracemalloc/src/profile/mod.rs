@@ -114,6 +114,26 @@ use crate::memory_info;
 /// # Ok::<(), std::string::FromUtf8Error>(())
 /// ```
 ///
+/// Functions of all editions may have it, whatever lives until their end:
+///
+/// ```edition2021
+/// use std::cell::RefCell;
+/// use std::rc::Rc;
+///
+/// #[tracemalloc::profile]
+/// fn len(list: Rc<RefCell<Vec<u8>>>) -> usize {
+///     list.borrow().len()
+/// }
+///
+/// #[tracemalloc::profile]
+/// fn never(why: &str) -> ! {
+///     panic!("{why}")
+/// }
+///
+/// assert_eq!(len(Rc::default()), 0);
+/// assert!(std::panic::catch_unwind(|| never("end")).is_err());
+/// ```
+///
 /// `#[profile(crate = path)]` says where this crate is, for those that name it otherwise.
 ///
 /// # What it costs
@@ -353,16 +373,16 @@ impl Drop for Call {
             return;
         }
         sheet.end(sheet.meter.bytes());
-        uncounted(|| {
+        let table = uncounted(|| {
             let _ = TOP.try_with(|top| top.replace(sheet.below.clone()));
-            let table = sheet.to_string();
-            // Nobody is there to be told.
-            let _ = match sheet.site.stream {
-                Some(stream) => stream(table.as_bytes()),
-                None => io::stderr().write_all(table.as_bytes()),
-            };
-            drop((table, sheet));
+            sheet.to_string()
         });
+        // Nobody is there to be told. What a stream of the user's takes is the program's.
+        let _ = match sheet.site.stream {
+            Some(stream) => stream(table.as_bytes()),
+            None => uncounted(|| io::stderr().write_all(table.as_bytes())),
+        };
+        uncounted(|| drop((table, sheet)));
     }
 }
 

@@ -294,7 +294,10 @@ impl<'a> Capture<'a> {
             Pin::Gone => {
                 entry.ref_count = 0;
                 entry.outside_count = 0;
-                domain().numbers.forget(object);
+                // A finalizer may resurrect it, number and all.
+                if !(head.vtable.has_finalizer)() {
+                    domain().numbers.forget(object);
+                }
                 return;
             }
         }

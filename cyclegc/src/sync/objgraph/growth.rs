@@ -16,7 +16,9 @@ growth_functions! {
     again: "let again = list.clone(); // two handles: a snapshot sees it",
     gone: "drop((list, again));",
     /// The marks are the process's: what one thread was told is old to all. Objects that come
-    /// [into sight](crate::sync::objgraph#what-is-counted) are told as if they were made then.
+    /// [into sight](crate::sync::objgraph#what-is-counted) are told as if they were made then;
+    /// but what any other snapshot of the process gave a number before, [`why_alive`](crate::objgraph::why_alive)
+    /// and the like included, is not new. Of two threads that ask at once, each is told a part.
 }
 
 /// Asks the process's marks.

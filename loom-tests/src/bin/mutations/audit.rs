@@ -230,6 +230,7 @@ fn under_sanitizer(of: Crate, file: Option<&str>, work: &Path) -> Command {
         .env_remove("RUSTUP_TOOLCHAIN")
         .env("CARGO_TARGET_DIR", work.join("target/thread"))
         .env("RUSTFLAGS", SANITIZER)
+        .env("CARGO_INCREMENTAL", "1")
         .env(
             "TSAN_OPTIONS",
             format!("halt_on_error=1:suppressions={}", suppressions.display()),

@@ -463,6 +463,8 @@ fn cargo_test(subject: &Subject, work: &Path) -> Command {
         .args(["--test", subject.test])
         .current_dir(work)
         .env("CARGO_TARGET_DIR", work.join("target"))
+        // It is built again and again.
+        .env("CARGO_INCREMENTAL", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
