@@ -1,6 +1,7 @@
 //! A snapshot that is written again and again, for somebody to look on.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -95,7 +96,7 @@ impl Dumper {
     fn join(&mut self) -> io::Result<()> {
         if std::process::id() != self.process_id {
             // Not even dropped: it would wait, or be told wrong.
-            std::mem::forget((self.stop.take(), self.thread.take()));
+            let _ = ManuallyDrop::new((self.stop.take(), self.thread.take()));
             return Err(io::Error::other("the thread that dumps is the parent's"));
         }
         drop(self.stop.take());

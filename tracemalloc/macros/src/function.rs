@@ -40,14 +40,16 @@ pub(crate) fn profile(options: &Options, item: TokenStream) -> Result<TokenStrea
     let owned = owned_arguments(&mut function.sig.inputs);
     let begin = begin(options, &function.sig.ident, &place, &call);
     let (last, body) = (place.last, &function.block);
-    // First what is dropped last. By `return`, what the body's last expression borrows for its
-    // own time from the arguments is dropped before them, in all editions.
+    // By `return`, what the body's last expression borrows for its own time from the arguments is
+    // dropped before them, in all editions.
+    let body = (!body.stmts.is_empty())
+        .then(|| quote_spanned!(Span::mixed_site()=> #[allow(unreachable_code)] return #body;));
+    // First what is dropped last.
     let block: Block = syn::parse2(quote_spanned!(Span::mixed_site()=> {
         #begin
         #(#owned)*
         let __tracemalloc_closing = #call.closing(#last);
-        #[allow(unreachable_code)]
-        return #body;
+        #body
     }))?;
     *function.block = block;
     Ok(function.into_token_stream())

@@ -96,7 +96,8 @@ use crate::memory_info;
 ///
 /// `#[profile(stream = EXPRESSION)]` writes the table elsewhere than to standard error. The
 /// expression gives a [`Write`](std::io::Write), or a lock of one; it is asked for it each time,
-/// and sees no variables of the function. Errors of the stream are ignored.
+/// and sees no variables of the function. Errors of the stream are ignored. What it allocates is not
+/// counted, and so is missing where the program frees it.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -373,16 +374,16 @@ impl Drop for Call {
             return;
         }
         sheet.end(sheet.meter.bytes());
-        let table = uncounted(|| {
+        uncounted(|| {
             let _ = TOP.try_with(|top| top.replace(sheet.below.clone()));
-            sheet.to_string()
+            let table = sheet.to_string();
+            // Nobody is there to be told.
+            let _ = match sheet.site.stream {
+                Some(stream) => stream(table.as_bytes()),
+                None => io::stderr().write_all(table.as_bytes()),
+            };
+            drop((table, sheet));
         });
-        // Nobody is there to be told. What a stream of the user's takes is the program's.
-        let _ = match sheet.site.stream {
-            Some(stream) => stream(table.as_bytes()),
-            None => uncounted(|| io::stderr().write_all(table.as_bytes())),
-        };
-        uncounted(|| drop((table, sheet)));
     }
 }
 
