@@ -111,6 +111,19 @@ fn one_frame_is_the_line_that_asked() {
 
 #[test]
 fn current_and_peak_are_what_was_asked_for() {
+    const TEST: &str = "current_and_peak_are_what_was_asked_for";
+    // To the byte only where no other thread has a share of the count: in a process of its own.
+    if std::env::var_os("RECORD_ALONE").is_none() {
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        alone.args(["--exact", TEST]).env("RECORD_ALONE", "1");
+        let output = alone.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && text.contains("1 passed"),
+            "{text}"
+        );
+        return;
+    }
     let _tracing = Tracing::exact(5);
     let measure = || {
         tracemalloc::clear_traces();
@@ -128,12 +141,19 @@ fn current_and_peak_are_what_was_asked_for() {
         drop((one, three));
         (first, reset, (since(current), since(peak)))
     };
-    // The harness's own thread allocates now and then, too.
     let expected = ((1001, 501_001), 1001, (1011, 1011));
-    let measured: Vec<_> = std::iter::repeat_with(measure).take(20).collect();
+    // The harness's own thread allocates now and then, too.
+    let mut measured = measure();
+    for _ in 0..1000 {
+        if measured == expected {
+            break;
+        }
+        thread::sleep(std::time::Duration::from_millis(1));
+        measured = measure();
+    }
     // Where that was traced before this test, the peak is not to the byte.
     let is_exact = std::env::var_os("PYMALLOC_TRACE").is_none();
-    assert!(!is_exact || measured.contains(&expected), "{measured:?}");
+    assert!(!is_exact || measured == expected, "{measured:?}");
     let kept = allocate_here(10 << 20);
     assert!(tracemalloc::get_traced_memory().0 >= 10 << 20);
     tracemalloc::clear_traces();
@@ -331,7 +351,8 @@ fn a_large_block_that_cannot_grow_stays_recorded() {
     assert!(kept.try_reserve_exact(1 << 60).is_err());
     assert!(tracemalloc::get_address_traceback(kept.as_ptr().addr()).is_some());
     let (after, _) = tracemalloc::get_traced_memory();
-    assert!(after.abs_diff(before) < 1000, "{before} {after}");
+    // A test's thread that is ending frees what it has: less than this block.
+    assert!(after.abs_diff(before) < 50_000, "{before} {after}");
     // SAFETY: a block of ours, whose size is too large to be had.
     let grown = unsafe { pymalloc::realloc_unsized(kept.as_mut_ptr(), huge()) };
     assert_eq!(grown, Ok(std::ptr::null_mut()));
