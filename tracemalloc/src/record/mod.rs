@@ -37,6 +37,7 @@ mod stacks;
 mod thread;
 mod traced;
 #[cfg(test)]
+#[path = "../../../pymalloc/src/unordered.rs"]
 mod unordered;
 #[cfg(feature = "framehop")]
 mod unwind;

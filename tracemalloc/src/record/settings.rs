@@ -152,15 +152,7 @@ pub(super) struct Settings {
 }
 
 /// Those in force.
-pub(super) static SETTINGS: Settings = Settings {
-    mode: AtomicU8::new(OFF),
-    nframe: AtomicU16::new(0),
-    period: AtomicU64::new(0),
-    seed: AtomicU64::new(0),
-    by_tables: AtomicBool::new(false),
-    peak: AtomicBool::new(false),
-    generation: AtomicU64::new(0),
-};
+pub(super) static SETTINGS: Settings = Settings::new();
 
 const OFF: u8 = 0;
 const EXACT: u8 = 1;
@@ -172,6 +164,19 @@ const PAUSED_SHIFT: u32 = 2;
 const PROBING: u8 = 1 << 4;
 
 impl Settings {
+    /// Off.
+    const fn new() -> Self {
+        Settings {
+            mode: AtomicU8::new(OFF),
+            nframe: AtomicU16::new(0),
+            period: AtomicU64::new(0),
+            seed: AtomicU64::new(0),
+            by_tables: AtomicBool::new(false),
+            peak: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
+        }
+    }
+
     /// Puts a configuration in force, with a seed of its own and the unwinder chosen.
     pub(super) fn set(&self, config: &Config, seed: u64, by_tables: bool) {
         self.put(config, seed, by_tables, 0);
@@ -270,15 +275,7 @@ mod tests {
 
     #[test]
     fn what_is_probed_is_recorded_though_tracing_is_off() {
-        let settings = Settings {
-            mode: AtomicU8::new(OFF),
-            nframe: AtomicU16::new(0),
-            period: AtomicU64::new(0),
-            seed: AtomicU64::new(0),
-            by_tables: AtomicBool::new(false),
-            peak: AtomicBool::new(false),
-            generation: AtomicU64::new(0),
-        };
+        let settings = Settings::new();
         let state = || (settings.is_on(), settings.is_recording());
         settings.set_probing(&Config::default(), false);
         assert_eq!(state(), (false, true));
