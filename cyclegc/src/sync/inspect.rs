@@ -4,8 +4,6 @@
 //! a collector does it, for a moment, while the threads go on: what is found may have changed
 //! when it is told.
 
-use std::any::TypeId;
-
 use crate::edge::{EdgeTracer, Sighting};
 use crate::generation::{Generation, PERMANENT};
 use crate::module::reach;
@@ -14,7 +12,7 @@ use crate::sync::collect::locked;
 use crate::sync::epoch;
 use crate::sync::header::Object;
 use crate::sync::visit::Visit;
-use crate::sync::weak_cell::WeakCell;
+use crate::sync::weak_cell::is_cell;
 use crate::trace::Tracer;
 
 /// A handle that an object owns, and where in the object it is.
@@ -66,7 +64,9 @@ pub fn objects(generation: Option<Generation>) -> Vec<AnyGc> {
         collector.take_shards();
         // What frozen ones refer to need not be frozen.
         let entries = collector.lists.iter().flatten().copied();
-        let entries: Vec<Object> = entries.filter(|entry| !is_own(*entry)).collect();
+        // SAFETY: an entry has a hold.
+        let is_users = |entry: &Object| !unsafe { is_cell(*entry) };
+        let entries: Vec<Object> = entries.filter(is_users).collect();
         for entry in &entries {
             // SAFETY: an entry has a hold, and stays in its list while this thread has the
             // lock.
@@ -147,15 +147,9 @@ fn look_at<R>(object: &AnyGc, look: impl FnOnce(&[Object]) -> R) -> R {
     // SAFETY: the handle keeps the value until the guards are gone, and since it could be
     // had, no `&mut` to the value exists.
     unsafe { (vtable.trace)(object.object(), &mut tracer) };
-    visit.found.retain(|target| !is_own(*target));
+    // SAFETY: an edge is a handle, whose cell is still locked, or its pointer pinned.
+    visit.found.retain(|target| !unsafe { is_cell(*target) });
     look(&visit.found)
-}
-
-/// Whether an object, whose memory is kept, is a part of a weak handle: no user's.
-fn is_own(object: Object) -> bool {
-    // SAFETY: the caller's.
-    let vtable = unsafe { object.head() }.vtable;
-    (vtable.type_id)() == TypeId::of::<WeakCell>()
 }
 
 /// As [`referents`], each with the path to the handle.
@@ -180,7 +174,8 @@ fn edges_of(object: &AnyGc) -> (Vec<Edge>, usize) {
         let Sighting::Strong { name, target, .. } = sighting else {
             return;
         };
-        if is_own(target) {
+        // SAFETY: an edge is a handle, whose cell is still locked, or its pointer pinned.
+        if unsafe { is_cell(target) } {
             return;
         }
         // SAFETY: an edge is a handle, whose cell is still locked, or its pointer pinned.

@@ -101,6 +101,17 @@ unsafe fn value_of(cell: Object) -> *const WeakCell {
     unsafe { &raw const (*cell.as_ptr()).value }
 }
 
+/// Whether an object is a cell, and so no user's.
+///
+/// # Safety
+///
+/// The object's memory is kept.
+pub(crate) unsafe fn is_cell(object: Object) -> bool {
+    // SAFETY: the caller's.
+    let vtable = unsafe { object.head() }.vtable;
+    (vtable.type_id)() == std::any::TypeId::of::<WeakCell>()
+}
+
 /// The cell that an object is.
 ///
 /// # Safety
@@ -108,8 +119,7 @@ unsafe fn value_of(cell: Object) -> *const WeakCell {
 /// The object is alive, and stays so while the reference is used.
 pub(crate) unsafe fn as_cell<'a>(object: Object) -> Option<&'a WeakCell> {
     // SAFETY: the caller's.
-    let vtable = unsafe { object.head() }.vtable;
-    if (vtable.type_id)() != std::any::TypeId::of::<WeakCell>() {
+    if !unsafe { is_cell(object) } {
         return None;
     }
     // SAFETY: the type was just tested.

@@ -22,7 +22,6 @@
 //! 2. A tracked node's `index` is its place and 1; 0 again when `Nodes` is dropped. Both
 //!    happen under the collector's lock.
 
-use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::snapshot::SnapshotOptions;
@@ -39,7 +38,7 @@ use crate::sync::local;
 use crate::sync::second_word::{OPAQUE, TO_FINALIZE, TRACKED};
 use crate::sync::suspects::release_hold;
 use crate::sync::types::lock;
-use crate::sync::weak_cell::WeakCell;
+use crate::sync::weak_cell::is_cell;
 use crate::sync::word::Pin;
 
 /// Objects that are looked at while who waits for one waits for all.
@@ -231,7 +230,8 @@ impl<'a> Capture<'a> {
         let head = unsafe { object.head() };
         let is_node = head.count.count() != 0
             && !head.count.is_dead()
-            && (head.vtable.type_id)() != TypeId::of::<WeakCell>();
+            // SAFETY: the caller's.
+            && !unsafe { is_cell(object) };
         let is_tracked = head.second.has(TRACKED);
         let is_full = self.nodes.objects.len() > u32::MAX as usize / 2;
         if !is_node || is_full || (is_tracked && self.room == 0) {
