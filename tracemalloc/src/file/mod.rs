@@ -117,7 +117,8 @@ impl Snapshot {
     ///
     /// What is no regular file, such as a pipe, or is open already, such as `/dev/stdout`, is
     /// written where it is; so is a file that cannot be replaced, as it is mounted alone, or its
-    /// folder takes no others.
+    /// folder takes no others. Where that goes wrong half-way, the error names a part that is whole,
+    /// if there is one.
     ///
     /// # Errors
     ///

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, Seek};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -34,28 +34,26 @@ pub(crate) fn replace(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) 
         created => created?,
     };
     // Of a full disk, or somebody's share of it, some systems tell no earlier than by `sync_all`.
-    let renamed =
-        write(&file)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| match fs::rename(&part, &path) {
-                Err(error) if old.is_some() && stays(&error) => Ok(false),
-                renamed => renamed.map(|()| true),
-            });
-    if let Ok(false) = renamed {
+    let written = write(&file).and_then(|()| file.sync_all());
+    let emptied = written.and_then(|()| match fs::rename(&part, &path) {
+        Err(error) if old.is_some() && stays(&error) => empty(&path).map(Some),
+        renamed => renamed.map(|()| None),
+    });
+    match &emptied {
+        Ok(None) => return Ok(()),
         // If that fails, the part is all there is.
-        copy(&part, &path).map_err(|error| {
+        Ok(Some(emptied)) => copy(&file, emptied).map_err(|error| {
             let kept = part.display();
             io::Error::new(
                 error.kind(),
                 format!("{error}; what was written is in {kept}"),
             )
-        })?;
+        })?,
+        Err(_) => {}
     }
-    if !matches!(renamed, Ok(true)) {
-        // The error says enough, whether or not this succeeds.
-        let _ = fs::remove_file(&part);
-    }
-    renamed.map(|_| ())
+    // The error says enough, whether or not this succeeds.
+    let _ = fs::remove_file(&part);
+    emptied.map(|_| ())
 }
 
 /// Whether an error says that no other file can take the place of this one, which may be writable.
@@ -100,10 +98,19 @@ fn write_in_place(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> i
     Ok(())
 }
 
-/// Copies one file's contents into another.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let mut from = File::open(from)?;
-    write_in_place(to, |mut to| io::copy(&mut from, &mut to).map(|_| ()))
+/// Opens a file for its new contents. After an error it has the old ones.
+fn empty(path: &Path) -> io::Result<File> {
+    // Without `O_CREAT`, which some systems refuse where the file is another's.
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+/// Copies one file's contents into another, which is empty.
+fn copy(mut from: &File, mut to: &File) -> io::Result<()> {
+    from.rewind()?;
+    io::copy(&mut from, &mut to)?;
+    to.sync_all()
 }
 
 /// A new file in the same folder, `memory.tmal.4711-0.part`, with the permissions of the old one,
@@ -116,7 +123,7 @@ fn create_beside(path: &Path, old: Option<&Metadata>) -> io::Result<(PathBuf, Fi
     let name = OsStr::from_bytes(&name.as_bytes()[..name.len().min(KEPT_BYTES)]);
     let permissions = old.map(Metadata::permissions);
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.read(true).write(true).create_new(true);
     if let Some(permissions) = &permissions {
         options.mode(permissions.mode() & 0o666);
     }
@@ -244,28 +251,81 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
     }
 
+    /// Calls `f` as a user who may do little; without effect for who is not root.
+    fn as_nobody<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+        let call = || {
+            // This thread's alone.
+            // SAFETY: no requirements.
+            unsafe { libc::setfsuid(65534) };
+            f()
+        };
+        std::thread::scope(|scope| scope.spawn(call).join().unwrap())
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
     #[test]
     fn a_file_in_a_folder_that_takes_no_others_is_written_to() {
         let folder = folder("closed");
         let path = folder.join("a");
         fs::write(&path, "old and longer").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
-        let as_nobody = || {
-            // This thread's alone, and without effect for who is not root.
-            // SAFETY: no requirements.
-            unsafe { libc::setfsuid(65534) };
+        set_mode(&path, 0o666);
+        set_mode(&folder, 0o555);
+        let replaced = as_nobody(|| {
             // Others may not see the test's folder at all.
             let is_seen = File::open(&path).is_ok();
             is_seen.then(|| replace(&path, |mut file| file.write_all(b"new")))
-        };
-        let replaced = std::thread::scope(|scope| scope.spawn(as_nobody).join().unwrap());
+        });
         if let Some(replaced) = replaced {
             replaced.unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"new");
         }
         assert_eq!(names_in(&folder), ["a"]);
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        set_mode(&folder, 0o755);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_only_its_owner_may_replace_is_written_to() {
+        let folder = folder("sticky");
+        let path = folder.join("a");
+        fs::write(&path, "old and longer").unwrap();
+        set_mode(&path, 0o666);
+        set_mode(&folder, 0o1777);
+        let replaced = as_nobody(|| {
+            let is_seen = File::open(&path).is_ok();
+            is_seen.then(|| replace(&path, |mut file| file.write_all(b"new")))
+        });
+        if let Some(replaced) = replaced {
+            replaced.unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+        }
+        assert_eq!(names_in(&folder), ["a"]);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_may_be_neither_replaced_nor_written_to_leaves_no_part() {
+        let folder = folder("refused");
+        let path = folder.join("a");
+        fs::write(&path, "old").unwrap();
+        set_mode(&path, 0o444);
+        set_mode(&folder, 0o1777);
+        // SAFETY: no requirements.
+        let is_root = unsafe { libc::geteuid() } == 0;
+        let replaced = as_nobody(|| {
+            let is_seen = File::open(&path).is_ok();
+            is_seen.then(|| replace(&path, |mut file| file.write_all(b"new")))
+        });
+        // Who is not root owns the file, and replaces it.
+        if let (true, Some(replaced)) = (is_root, replaced) {
+            let error = replaced.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            assert_eq!(fs::read(&path).unwrap(), b"old");
+        }
+        assert_eq!(names_in(&folder), ["a"]);
         fs::remove_dir_all(&folder).unwrap();
     }
 
@@ -275,7 +335,7 @@ mod tests {
         let (part, path) = (folder.join("part"), folder.join("a"));
         fs::write(&part, "new").unwrap();
         fs::write(&path, "old and longer").unwrap();
-        copy(&part, &path).unwrap();
+        copy(&File::open(&part).unwrap(), &empty(&path).unwrap()).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         for (errno, expected) in [
             (libc::EXDEV, true),
