@@ -24,6 +24,10 @@
 //! back lets more be retained, and each that is given back lets less (`retain_more`).
 //! (CPython keeps one empty arena, bpo-37257.)
 //!
+//! A large heap, of which most is filled as soon as it is taken, gets huge pages: a fault and
+//! an entry of the TLB for 2 MiB instead of 512. Until something of such a chunk is given
+//! back: then it has small ones, because a part that is wanted again would bring all of it.
+//!
 //! # Invariants
 //! 1. An arena that has a free pool, and one that is used or out to be given back, is
 //!    on the list of its number; one whose pools are all free is on `dirty` or `clean`;
@@ -35,7 +39,7 @@ use crate::arena::{Arena, Kind, arena_of};
 use crate::arena_map::ArenaMap;
 use crate::arenas::Wash;
 use crate::config::{
-    ARENA_SIZE, RETAIN_BYTES, RETAIN_FRACTION, RETAIN_MORE_DECAY, RETAIN_MORE_MAX,
+    ARENA_SIZE, HUGE_FROM, RETAIN_BYTES, RETAIN_FRACTION, RETAIN_MORE_DECAY, RETAIN_MORE_MAX,
     RETAIN_MORE_WHOLE_MAX,
 };
 use crate::pool::Held;
@@ -156,12 +160,18 @@ impl ArenaLists {
         }
     }
 
-    /// A new pool, held by the caller; `None` if memory has run out.
-    pub(crate) fn take_pool(&mut self, class: SizeClass, map: &ArenaMap) -> Option<Held> {
+    /// A new pool, held by the caller; `None` if memory has run out. Where the class `grows`,
+    /// the pool and those after it will be filled, and new arenas may share huge pages.
+    pub(crate) fn take_pool(
+        &mut self,
+        class: SizeClass,
+        grows: bool,
+        map: &ArenaMap,
+    ) -> Option<Held> {
         let kind = Kind::of(class);
         let arena = match self.fullest(kind) {
             Some(arena) => arena,
-            None => self.take_empty(kind, map)?,
+            None => self.take_empty(kind, grows, map)?,
         };
         let (pool, resident) = arena.take_pool(class);
         self.dirty_bytes -= resident;
@@ -214,7 +224,7 @@ impl ArenaLists {
     ///
     /// An arena that was cut into pools is resident all over, and of one pool for a few
     /// large blocks most would lie idle: such a pool gets it last.
-    fn take_empty(&mut self, kind: Kind, map: &ArenaMap) -> Option<&'static Arena> {
+    fn take_empty(&mut self, kind: Kind, grows: bool, map: &ArenaMap) -> Option<&'static Arena> {
         let [parts, whole] = self.dirty;
         let resident = match kind {
             Kind::Whole => whole,
@@ -225,7 +235,7 @@ impl ArenaLists {
                 remove(self.empty_of(arena), arena);
                 arena
             }
-            None => self.take_clean(kind, map).or_else(|| {
+            None => self.take_clean(kind, grows, map).or_else(|| {
                 let arena = parts?;
                 remove(self.empty_of(arena), arena);
                 Some(arena)
@@ -238,7 +248,7 @@ impl ArenaLists {
     }
 
     /// An empty arena without memory: one whose memory was given back, or a new one.
-    fn take_clean(&mut self, kind: Kind, map: &ArenaMap) -> Option<&'static Arena> {
+    fn take_clean(&mut self, kind: Kind, grows: bool, map: &ArenaMap) -> Option<&'static Arena> {
         let arena = match self.clean {
             Some(arena) => {
                 remove(&mut self.clean, arena);
@@ -248,7 +258,7 @@ impl ArenaLists {
                 }
                 arena
             }
-            None => self.make_arena(map)?,
+            None => self.make_arena(grows, map)?,
         };
         self.counters.total += 1;
         self.counters.current += 1;
@@ -268,7 +278,7 @@ impl ArenaLists {
         self.retain_more += ARENA_SIZE.min(more);
     }
 
-    fn make_arena(&mut self, map: &ArenaMap) -> Option<&'static Arena> {
+    fn make_arena(&mut self, grows: bool, map: &ArenaMap) -> Option<&'static Arena> {
         let region = match self.region {
             Some(region) if region.usable().contains(&self.unmade) => region,
             _ => {
@@ -279,6 +289,9 @@ impl ArenaLists {
                 region
             }
         };
+        if grows && self.used_bytes >= HUGE_FROM && region.starts_chunk(self.unmade) {
+            region.make_huge(self.unmade);
+        }
         // SAFETY: the number is usable, and numbers only go up.
         let arena = unsafe { region.make_arena(self.unmade) };
         self.unmade += 1;
@@ -362,11 +375,13 @@ impl ArenaLists {
         let dirty_bytes = arena.dirty_bytes();
         self.dirty_bytes -= dirty_bytes;
         arena.take_out(bits);
+        let huge_chunk = Region::take_huge_chunk(arena);
         self.place(arena);
         Some(Wash {
             arena,
             bits,
             dirty_bytes,
+            huge_chunk,
         })
     }
 

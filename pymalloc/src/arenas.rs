@@ -12,9 +12,12 @@
 //!
 //! Model: `both_pools_of_an_arena_released_at_once` in `loom-tests`.
 
+use core::ptr::NonNull;
+
 use crate::arena::Arena;
 use crate::arena_list::ArenaLists;
 use crate::arena_map::ArenaMap;
+use crate::config::HUGE_PAGE;
 use crate::os;
 use crate::pool::Held;
 use crate::size_class::SizeClass;
@@ -34,6 +37,8 @@ pub(crate) struct Wash {
     pub(crate) bits: u16,
     /// Bytes of those that may be resident.
     pub(crate) dirty_bytes: usize,
+    /// The arena's chunk, if it is for a huge page.
+    pub(crate) huge_chunk: Option<NonNull<u8>>,
 }
 
 impl Arenas {
@@ -52,12 +57,12 @@ impl Arenas {
         lock(&self.lists)
     }
 
-    /// A new pool of this class, held by the caller, and how many bytes the heap has grown
-    /// by: idle pools have paid for them if there were any, and what else lies idle should.
+    /// A new pool of this class, which grows or does not, held by the caller, and how many bytes
+    /// the heap has grown by: idle pools have paid for them if there were any, and what else lies idle should.
     /// `None` if memory has run out.
-    pub(crate) fn take_pool(&self, class: SizeClass) -> Option<(Held, usize)> {
+    pub(crate) fn take_pool(&self, class: SizeClass, grows: bool) -> Option<(Held, usize)> {
         let mut lists = self.lock();
-        let pool = lists.take_pool(class, &self.map)?;
+        let pool = lists.take_pool(class, grows, &self.map)?;
         let growth = lists.take_growth();
         if growth > 0
             && let Some(wash) = lists.take_idle()
@@ -118,6 +123,7 @@ impl Arenas {
                     arena,
                     bits,
                     dirty_bytes: 0,
+                    huge_chunk: None,
                 };
                 lists.put_back(&wash, bits);
             }
@@ -132,6 +138,10 @@ impl Wash {
     /// pools, nothing can be done, and the pools count as clean all the same, so that it
     /// is not asked again and again.
     fn give_back(&self) -> usize {
+        if let Some(chunk) = self.huge_chunk {
+            // SAFETY: the chunk lies in a region, which is mapped.
+            unsafe { os::avoid_huge_pages(chunk, HUGE_PAGE) };
+        }
         let mut all = true;
         for (offset, bytes) in self.arena.runs(self.bits) {
             let start = self.arena.base().wrapping_add(offset);

@@ -65,6 +65,8 @@ const FEW_RUNS: u32 = 2;
 const IDLE_BYTES: usize = 64 << 10;
 /// The classes of these blocks: those whose pools are larger than the smallest.
 const IDLE_FROM: usize = POOL_SIZE / 8;
+/// The appetite of a class that grows: its next pool will be filled, as the last ones were.
+const GROWING: u8 = 8;
 
 /// A thread that only frees is enlisted when it has freed this many blocks. After a thread's
 /// exit was told, the C library may free what other threads have left (glibc: the thread-local
@@ -282,7 +284,7 @@ impl Heap {
             Some(pool) => pool,
             None => {
                 self.give_back_idle(shared, class);
-                let (pool, growth) = shared.arenas.take_pool(class)?;
+                let (pool, growth) = shared.arenas.take_pool(class, self.grows(class))?;
                 shared.make_way_for_arenas(growth);
                 pool.set_owner(self.id.get(), mailbox);
                 pool.pool().remote.make_owned();
@@ -291,6 +293,17 @@ impl Heap {
         };
         self.front(class).pools().push(pool);
         Some(pool)
+    }
+
+    /// Notes that a class gets a new pool; whether it has had several.
+    fn grows(&self, class: SizeClass) -> bool {
+        let appetite = self.front(class).appetite();
+        let grows = appetite.get() >= GROWING;
+        if !grows {
+            let more = class.pool_size() / POOL_SIZE;
+            appetite.set(appetite.get() + more as u8);
+        }
+        grows
     }
 
     /// Empties the fronts of classes of large blocks, if much lies there and a pool for
@@ -647,7 +660,7 @@ mod tests {
     /// A list of blocks of two pools, in turns of these lengths.
     fn list_of(runs: &[u32]) -> Taken {
         static ARENAS: Arenas = Arenas::new();
-        let pools = [(); 2].map(|()| ARENAS.take_pool(SizeClass::SMALLEST).unwrap().0);
+        let pools = [(); 2].map(|()| ARENAS.take_pool(SizeClass::SMALLEST, false).unwrap().0);
         let mut list = Taken {
             first: ptr::null_mut(),
             len: 0,

@@ -20,13 +20,15 @@
 //! The mapping's provenance is exposed when it is made. `Region::of` is the one
 //! function that makes a pointer from a masked address.
 
+use core::cell::Cell;
 use core::ptr::NonNull;
 
 use static_assertions::const_assert;
 
 use crate::arena::Arena;
 use crate::config::{
-    ARENA_SIZE, ARENAS_PER_REGION, POOL_SIZE, POOLS_PER_ARENA, POOLS_PER_REGION, REGION_SIZE,
+    ARENA_SIZE, ARENAS_PER_REGION, HUGE_PAGE, POOL_SIZE, POOLS_PER_ARENA, POOLS_PER_REGION,
+    REGION_SIZE,
 };
 use crate::os;
 use crate::pool::Pool;
@@ -58,6 +60,19 @@ struct Header {
     previous: Option<Region>,
     /// Arenas in it, those under the header included.
     arenas: usize,
+    /// A bit for each chunk that was made for a huge page, until something of it is given
+    /// back. Under the arenas' lock.
+    huge: Cell<u16>,
+}
+
+impl Header {
+    fn new(previous: Option<Region>, arenas: usize) -> Self {
+        Self {
+            previous,
+            arenas,
+            huge: Cell::new(0),
+        }
+    }
 }
 
 impl Region {
@@ -72,7 +87,7 @@ impl Region {
                 unsafe { os::avoid_huge_pages(start, arenas * ARENA_SIZE) };
                 let header: NonNull<Header> = start.cast();
                 // SAFETY: the mapping is ours, new, and longer than its header.
-                unsafe { header.write(Header { previous, arenas }) };
+                unsafe { header.write(Header::new(previous, arenas)) };
                 return Some(Self(header));
             }
             arenas /= 8;
@@ -88,7 +103,7 @@ impl Region {
     }
 
     fn header(self) -> &'static Header {
-        // SAFETY: written by `reserve`, never again, never unmapped.
+        // SAFETY: written by `reserve`, but for a cell never again, never unmapped.
         unsafe { self.0.as_ref() }
     }
 
@@ -123,6 +138,37 @@ impl Region {
 
     fn pool_address(self, index: usize) -> *mut Pool {
         self.at(POOLS_OFFSET + index * size_of::<Pool>()).cast()
+    }
+
+    /// Whether arena `index` is the first of a chunk that is in this region to its end.
+    pub(crate) fn starts_chunk(self, index: usize) -> bool {
+        let arenas = HUGE_PAGE / ARENA_SIZE;
+        index.is_multiple_of(arenas) && index + arenas <= self.header().arenas
+    }
+
+    /// Asks for a huge page for the chunk that begins with arena `index`, untouched as yet.
+    pub(crate) fn make_huge(self, index: usize) {
+        let huge = &self.header().huge;
+        huge.set(huge.get() | 1 << (index * ARENA_SIZE / HUGE_PAGE));
+        if let Some(start) = NonNull::new(self.at(index * ARENA_SIZE)) {
+            // SAFETY: the chunk lies in the region.
+            unsafe { os::use_huge_pages(start, HUGE_PAGE) };
+        }
+    }
+
+    /// The chunk that an arena lies in, if it was made for a huge page: who takes it has to
+    /// see that it gets small pages, so that what is given back is not resident whole when a
+    /// part is wanted again.
+    pub(crate) fn take_huge_chunk(arena: &Arena) -> Option<NonNull<u8>> {
+        let region = Self::of(arena.base().addr());
+        let chunk = (arena.base().addr() - region.addr()) / HUGE_PAGE;
+        let huge = &region.header().huge;
+        let bit = 1 << chunk;
+        if huge.get() & bit == 0 {
+            return None;
+        }
+        huge.set(huge.get() & !bit);
+        NonNull::new(region.at(chunk * HUGE_PAGE))
     }
 
     /// Makes arena `index`, with a descriptor for each of its pools.

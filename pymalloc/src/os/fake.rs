@@ -50,4 +50,10 @@ pub(crate) unsafe fn discard(_start: *mut u8, _size: usize) -> bool {
 ///
 /// # Safety
 /// As for the real one.
+pub(crate) unsafe fn use_huge_pages(_start: NonNull<u8>, _size: usize) {}
+
+/// Does nothing.
+///
+/// # Safety
+/// As for the real one.
 pub(crate) unsafe fn avoid_huge_pages(_start: NonNull<u8>, _size: usize) {}
