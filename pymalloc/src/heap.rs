@@ -68,11 +68,15 @@ const IDLE_FROM: usize = POOL_SIZE / 8;
 /// The appetite of a class that grows: its next pool will be filled, as the last ones were.
 const GROWING: u8 = 8;
 
-/// A thread that only frees is enlisted when it has freed this many blocks. After a thread's
-/// exit was told, the C library may free what other threads have left (glibc: the thread-local
-/// memory of stacks that it no longer keeps), and if that is the first that this thread does
-/// with memory, nobody will be told of its exit.
-const FREES_UNKNOWN: usize = 64;
+/// A thread that only frees is enlisted when it has freed this many blocks. Where this is C's
+/// malloc, the C library may free what other threads have left (glibc: the thread-local
+/// memory of stacks that it no longer keeps) after a thread's exit was told, and if that is the
+/// first that this thread does with memory, nobody will be told of its exit.
+const FREES_UNKNOWN: usize = if cfg!(feature = "initial-exec") {
+    64
+} else {
+    0
+};
 
 /// The heap of one thread.
 #[derive(Debug)]
@@ -444,7 +448,11 @@ impl Heap {
     /// Gives back the free blocks of a class that the thread has.
     fn empty_front(&self, shared: &Shared, class: SizeClass) {
         let front = self.front(class);
-        for list in front.close().into_iter().flatten() {
+        let [current, older] = front.close();
+        if let Some(list) = current {
+            self.give_back(shared, class, list);
+        }
+        if let Some(list) = older {
             self.give_back(shared, class, list);
         }
         if self.state.get() == State::Live {
@@ -459,10 +467,9 @@ impl Heap {
         let Some(member) = self.member.get() else {
             return;
         };
+        // A guest's fronts stay closed.
+        self.state.set(State::Guest);
         self.flush(shared);
-        for class in SizeClass::all() {
-            self.front(class).close();
-        }
         // Pools that come too late for the mailbox go to the commons by the hand of
         // whoever brings them.
         for pool in member.mailbox().close() {
@@ -475,7 +482,6 @@ impl Heap {
                 shared.commons.take_in(&shared.arenas, pool);
             }
         }
-        self.state.set(State::Guest);
         self.id.set(0);
         self.member.set(None);
         shared.registry.retire(member);
