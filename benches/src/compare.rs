@@ -163,13 +163,13 @@ fn locked(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs everything, in passes over all rows, and round by round within a row: a machine that
-/// is slow for a minute is slow in one round of each.
+/// Runs everything, in passes over all rows, a round of each at most: a machine that is slow
+/// for a minute is slow in one round of each.
 fn measure(results: &mut Results, rows: &[&'static Row], options: &Options) {
     let plans = plans(results, rows, options);
     let runs = plans.iter().map(|plan| plan.entrants.len() * plan.rounds);
     let mut progress = Progress::new("running", runs.sum());
-    let passes = plans.iter().map(|plan| plan.rounds).min().unwrap_or(0);
+    let passes = plans.iter().map(|plan| plan.rounds).max().unwrap_or(0);
     let mut cells: Vec<Vec<Cell>> = plans
         .iter()
         .map(|plan| {

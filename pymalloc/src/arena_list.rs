@@ -24,9 +24,10 @@
 //! back lets more be retained, and each that is given back lets less (`retain_more`).
 //! (CPython keeps one empty arena, bpo-37257.)
 //!
-//! A large heap, of which most is filled as soon as it is taken, gets huge pages: a fault and
-//! an entry of the TLB for 2 MiB instead of 512. Until something of such a chunk is given
-//! back: then it has small ones, because a part that is wanted again would bring all of it.
+//! A large heap that grows by blocks that fill their pools gets huge pages: a fault and an
+//! entry of the TLB for 2 MiB instead of 512. Until something of such a chunk is given back:
+//! then it is taken apart, because a part that is wanted again would bring all of it. Of the
+//! newest chunk, as much as is not made yet is resident uncounted, until `trim`.
 //!
 //! # Invariants
 //! 1. An arena that has a free pool, and one that is used or out to be given back, is
@@ -42,6 +43,7 @@ use crate::config::{
     ARENA_SIZE, HUGE_FROM, RETAIN_BYTES, RETAIN_FRACTION, RETAIN_MORE_DECAY, RETAIN_MORE_MAX,
     RETAIN_MORE_WHOLE_MAX,
 };
+use crate::os;
 use crate::pool::Held;
 use crate::region::Region;
 use crate::size_class::SizeClass;
@@ -375,19 +377,21 @@ impl ArenaLists {
         let dirty_bytes = arena.dirty_bytes();
         self.dirty_bytes -= dirty_bytes;
         arena.take_out(bits);
-        let huge_chunk = Region::take_huge_chunk(arena);
         self.place(arena);
         Some(Wash {
             arena,
             bits,
             dirty_bytes,
-            huge_chunk,
+            huge_chunk: Region::huge_chunk_of(arena),
         })
     }
 
     /// Takes back what was out; some of it may be dirty.
     pub(crate) fn put_back(&mut self, wash: &Wash, dirty: u16) {
         let arena = wash.arena;
+        if let Some(chunk) = wash.huge_chunk {
+            Region::make_small(chunk);
+        }
         self.unplace(arena);
         let dirty_before = arena.dirty_bytes();
         arena.put_back(wash.bits, dirty);
@@ -399,6 +403,19 @@ impl ArenaLists {
             self.retain_more = self.retain_more.saturating_sub(less);
         }
         self.place(arena);
+    }
+
+    /// Gives back what a huge page may have brought of arenas that were not made yet.
+    pub(crate) fn discard_unmade(&self) {
+        let rest = self
+            .region
+            .and_then(|region| region.rest_of_chunk(self.unmade));
+        if let Some((start, bytes)) = rest {
+            // SAFETY: it lies in the region, which is mapped.
+            unsafe { os::split_huge_page(start, bytes) };
+            // SAFETY: nobody knows arenas that were not made, and the lock is held.
+            unsafe { os::discard(start, bytes) };
+        }
     }
 
     /// The arenas of a region that have been made.

@@ -14,10 +14,10 @@
 //! ```
 //!
 //! # States of the heap
-//! `New` (no allocation yet) → `Live` → `Guest` (the thread is exiting, or could not
+//! `New` (not used yet) → `Live` → `Guest` (the thread is exiting, or could not
 //! be enlisted). A guest owns nothing: it borrows single blocks and gives each back at
 //! once, so allocation works in any destructor, and nothing is left behind. So does a new
-//! heap with what it frees, up to a number.
+//! heap with what it frees, up to a number (`FREES_UNKNOWN`).
 //!
 //! # Invariants
 //! 1. A pool whose owner is this heap's `id` is either on `pools` of its class, or
@@ -32,7 +32,7 @@ use core::cell::Cell;
 use core::ptr;
 
 use crate::block::{Block, Chain};
-use crate::config::POOL_SIZE;
+use crate::config::{ARENA_SIZE, POOL_SIZE};
 use crate::front::{Front, Hand, Rest};
 use crate::pool::{Held, OwnerId, Pool};
 use crate::region;
@@ -65,13 +65,14 @@ const FEW_RUNS: u32 = 2;
 const IDLE_BYTES: usize = 64 << 10;
 /// The classes of these blocks: those whose pools are larger than the smallest.
 const IDLE_FROM: usize = POOL_SIZE / 8;
-/// The appetite of a class that grows: its next pool will be filled, as the last ones were.
+/// The appetite of a class that grows: it has had two to seven pools, by its size.
 const GROWING: u8 = 8;
 
 /// A thread that only frees is enlisted when it has freed this many blocks. Where this is C's
 /// malloc, the C library may free what other threads have left (glibc: the thread-local
 /// memory of stacks that it no longer keeps) after a thread's exit was told, and if that is the
-/// first that this thread does with memory, nobody will be told of its exit.
+/// first that this thread does with memory, nobody will be told of its exit. (Nor where a
+/// thread uses memory first in the last round of its keys' destructors.)
 const FREES_UNKNOWN: usize = if cfg!(feature = "initial-exec") {
     64
 } else {
@@ -299,8 +300,12 @@ impl Heap {
         Some(pool)
     }
 
-    /// Notes that a class gets a new pool; whether it has had several.
+    /// Notes that a class gets a new pool; whether it has had some, and fills them: of large
+    /// blocks much may never be touched.
     fn grows(&self, class: SizeClass) -> bool {
+        if class.pool_size() == ARENA_SIZE {
+            return false;
+        }
         let appetite = self.front(class).appetite();
         let grows = appetite.get() >= GROWING;
         if !grows {

@@ -47,8 +47,8 @@ const HEADER_ARENAS: usize = HEADER_SIZE.div_ceil(ARENA_SIZE);
 const_assert!(HEADER_ARENAS < ARENAS_PER_REGION);
 const_assert!(ARENAS_OFFSET.is_multiple_of(align_of::<Arena>()));
 
-/// A region by its start. Only the holder of the arenas' lock asks it for more
-/// than an address.
+/// A region by its start. Only the holder of the arenas' lock asks it for more than
+/// addresses and its size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Region(NonNull<Header>);
 
@@ -148,27 +148,39 @@ impl Region {
 
     /// Asks for a huge page for the chunk that begins with arena `index`, untouched as yet.
     pub(crate) fn make_huge(self, index: usize) {
-        let huge = &self.header().huge;
-        huge.set(huge.get() | 1 << (index * ARENA_SIZE / HUGE_PAGE));
-        if let Some(start) = NonNull::new(self.at(index * ARENA_SIZE)) {
-            // SAFETY: the chunk lies in the region.
-            unsafe { os::use_huge_pages(start, HUGE_PAGE) };
+        let Some(start) = NonNull::new(self.at(index * ARENA_SIZE)) else {
+            return;
+        };
+        // SAFETY: the chunk lies in the region, which is mapped.
+        if unsafe { os::use_huge_pages(start, HUGE_PAGE) } {
+            let huge = &self.header().huge;
+            huge.set(huge.get() | Self::chunk_bit(start.as_ptr()));
         }
     }
 
-    /// The chunk that an arena lies in, if it was made for a huge page: who takes it has to
-    /// see that it gets small pages, so that what is given back is not resident whole when a
-    /// part is wanted again.
-    pub(crate) fn take_huge_chunk(arena: &Arena) -> Option<NonNull<u8>> {
-        let region = Self::of(arena.base().addr());
-        let chunk = (arena.base().addr() - region.addr()) / HUGE_PAGE;
-        let huge = &region.header().huge;
-        let bit = 1 << chunk;
-        if huge.get() & bit == 0 {
-            return None;
-        }
-        huge.set(huge.get() & !bit);
-        NonNull::new(region.at(chunk * HUGE_PAGE))
+    /// The chunk that an arena lies in, if it is for a huge page.
+    pub(crate) fn huge_chunk_of(arena: &Arena) -> Option<NonNull<u8>> {
+        let start = arena.base().map_addr(|base| base & !(HUGE_PAGE - 1));
+        let huge = Self::of(start.addr()).header().huge.get();
+        NonNull::new(start).filter(|_| huge & Self::chunk_bit(start) != 0)
+    }
+
+    /// Notes that a chunk has small pages.
+    pub(crate) fn make_small(chunk: NonNull<u8>) {
+        let huge = &Self::of(chunk.addr().get()).header().huge;
+        huge.set(huge.get() & !Self::chunk_bit(chunk.as_ptr()));
+    }
+
+    fn chunk_bit(start: *mut u8) -> u16 {
+        1 << (start.addr() % REGION_SIZE / HUGE_PAGE)
+    }
+
+    /// What lies between arena `index`, which was not made, and the end of its chunk, if
+    /// that has begun: a huge page may have brought it along.
+    pub(crate) fn rest_of_chunk(self, index: usize) -> Option<(*mut u8, usize)> {
+        let arenas = HUGE_PAGE / ARENA_SIZE;
+        let end = index.next_multiple_of(arenas).min(self.header().arenas);
+        (index < end).then(|| (self.at(index * ARENA_SIZE), (end - index) * ARENA_SIZE))
     }
 
     /// Makes arena `index`, with a descriptor for each of its pools.

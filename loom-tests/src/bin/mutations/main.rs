@@ -2,8 +2,8 @@
 //! ordering weakened or a step left out, and expects a model to notice.
 //!
 //! `cargo run -p loom-tests --bin mutations` copies the packages into the target folder, so
-//! that the checkout stays as it is. It ends with 0 if the models pass unbroken and every
-//! mutation is caught.
+//! that the checkout stays as it is. It ends with 0 if the models that mutations name pass unbroken
+//! and every mutation is caught.
 //!
 //! ```text
 //! mutations                 pymalloc's, and of cyclegc's one a promise
