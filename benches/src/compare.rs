@@ -12,8 +12,8 @@
 //!  machine      what it was measured on
 //! ```
 //!
-//! Runs of one row are interleaved: each contender runs once, then each again, so
-//! what else the machine does falls on all of them.
+//! Runs are interleaved: each contender runs once, then each again; and all rows run once,
+//! then all again, minutes later. What else the machine does falls on all of them.
 
 mod build;
 mod charts;
@@ -30,6 +30,7 @@ mod table;
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -162,31 +163,39 @@ fn locked(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs everything, round by round within a row.
+/// Runs everything, in passes over all rows, a round of each at most: a machine that is slow
+/// for a minute is slow in one round of each.
 fn measure(results: &mut Results, rows: &[&'static Row], options: &Options) {
     let plans = plans(results, rows, options);
     let runs = plans.iter().map(|plan| plan.entrants.len() * plan.rounds);
     let mut progress = Progress::new("running", runs.sum());
-    for plan in plans {
-        let mut cells: Vec<Cell> = plan
-            .entrants
-            .iter()
-            .map(|n| Cell::new(plan.row, *n))
-            .collect();
-        for round in 0..plan.rounds {
-            for cell in &mut cells {
-                let built = &results.built[cell.built];
-                progress.step(&format!("{} {}", plan.row.name, built.contender.name));
-                if cell.outcome != Outcome::Ran {
-                    continue;
-                }
-                // The first round also looks at resident memory over time.
-                match run::run(&built.program, plan.row, options.scale(), round == 0) {
-                    Ok(run) => cell.add(run),
-                    Err(outcome) => cell.outcome = outcome,
+    let passes = plans.iter().map(|plan| plan.rounds).max().unwrap_or(0);
+    let mut cells: Vec<Vec<Cell>> = plans
+        .iter()
+        .map(|plan| {
+            let cell = |built: &usize| Cell::new(plan.row, *built);
+            plan.entrants.iter().map(cell).collect()
+        })
+        .collect();
+    for pass in 0..passes {
+        for (plan, cells) in plans.iter().zip(&mut cells) {
+            for round in plan.rounds_of(pass, passes) {
+                for cell in &mut *cells {
+                    let built = &results.built[cell.built];
+                    progress.step(&format!("{} {}", plan.row.name, built.contender.name));
+                    if cell.outcome != Outcome::Ran {
+                        continue;
+                    }
+                    // The first round also looks at resident memory over time.
+                    match run::run(&built.program, plan.row, options.scale(), round == 0) {
+                        Ok(run) => cell.add(run),
+                        Err(outcome) => cell.outcome = outcome,
+                    }
                 }
             }
         }
+    }
+    for cells in cells {
         results.add_row(cells);
     }
     progress.end();
@@ -198,6 +207,13 @@ struct Plan {
     /// Indices into `Results::built`.
     entrants: Vec<usize>,
     rounds: usize,
+}
+
+impl Plan {
+    /// Its share of the rounds in one of several passes.
+    fn rounds_of(&self, pass: usize, passes: usize) -> Range<usize> {
+        self.rounds * pass / passes..self.rounds * (pass + 1) / passes
+    }
 }
 
 fn plans(results: &Results, rows: &[&'static Row], options: &Options) -> Vec<Plan> {
@@ -282,4 +298,24 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(failed)?;
     eprintln!("wrote {}", path.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_share_the_rounds() {
+        let plan = |rounds| Plan {
+            row: &ROWS[0],
+            entrants: Vec::new(),
+            rounds,
+        };
+        for (rounds, passes) in [(3, 3), (7, 3), (1, 1), (31, 15)] {
+            let shares: Vec<usize> = (0..passes)
+                .flat_map(|pass| plan(rounds).rounds_of(pass, passes))
+                .collect();
+            assert_eq!(shares, (0..rounds).collect::<Vec<_>>());
+        }
+    }
 }

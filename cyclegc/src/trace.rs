@@ -90,7 +90,8 @@ pub unsafe trait Trace: 'static {
     ///
     /// A panic is caught by the collector and reported to
     /// [`set_unraisable_hook`](crate::set_unraisable_hook); the edges of that
-    /// object count as unknown.
+    /// object count as unknown. A `Mutex` that was locked to look into it is
+    /// poisoned, as by any panic, unless it was by a collection of [`sync`].
     fn trace(&self, tracer: &mut Tracer<'_>);
 
     /// Reports the handles that `self` owns with their names.

@@ -24,6 +24,11 @@
 //! back lets more be retained, and each that is given back lets less (`retain_more`).
 //! (CPython keeps one empty arena, bpo-37257.)
 //!
+//! A large heap that grows by blocks that fill their pools gets huge pages: a fault and an
+//! entry of the TLB for 2 MiB instead of 512. Until something of such a chunk is given back:
+//! then it is taken apart, because a part that is wanted again would bring all of it. Of the
+//! newest chunk, as much as is not made yet is resident uncounted, until `trim`.
+//!
 //! # Invariants
 //! 1. An arena that has a free pool, and one that is used or out to be given back, is
 //!    on the list of its number; one whose pools are all free is on `dirty` or `clean`;
@@ -35,9 +40,10 @@ use crate::arena::{Arena, Kind, arena_of};
 use crate::arena_map::ArenaMap;
 use crate::arenas::Wash;
 use crate::config::{
-    ARENA_SIZE, RETAIN_BYTES, RETAIN_FRACTION, RETAIN_MORE_DECAY, RETAIN_MORE_MAX,
+    ARENA_SIZE, HUGE_FROM, RETAIN_BYTES, RETAIN_FRACTION, RETAIN_MORE_DECAY, RETAIN_MORE_MAX,
     RETAIN_MORE_WHOLE_MAX,
 };
+use crate::os;
 use crate::pool::Held;
 use crate::region::Region;
 use crate::size_class::SizeClass;
@@ -156,12 +162,18 @@ impl ArenaLists {
         }
     }
 
-    /// A new pool, held by the caller; `None` if memory has run out.
-    pub(crate) fn take_pool(&mut self, class: SizeClass, map: &ArenaMap) -> Option<Held> {
+    /// A new pool, held by the caller; `None` if memory has run out. Where the class `grows`,
+    /// the pool and those after it will be filled, and new arenas may share huge pages.
+    pub(crate) fn take_pool(
+        &mut self,
+        class: SizeClass,
+        grows: bool,
+        map: &ArenaMap,
+    ) -> Option<Held> {
         let kind = Kind::of(class);
         let arena = match self.fullest(kind) {
             Some(arena) => arena,
-            None => self.take_empty(kind, map)?,
+            None => self.take_empty(kind, grows, map)?,
         };
         let (pool, resident) = arena.take_pool(class);
         self.dirty_bytes -= resident;
@@ -214,7 +226,7 @@ impl ArenaLists {
     ///
     /// An arena that was cut into pools is resident all over, and of one pool for a few
     /// large blocks most would lie idle: such a pool gets it last.
-    fn take_empty(&mut self, kind: Kind, map: &ArenaMap) -> Option<&'static Arena> {
+    fn take_empty(&mut self, kind: Kind, grows: bool, map: &ArenaMap) -> Option<&'static Arena> {
         let [parts, whole] = self.dirty;
         let resident = match kind {
             Kind::Whole => whole,
@@ -225,7 +237,7 @@ impl ArenaLists {
                 remove(self.empty_of(arena), arena);
                 arena
             }
-            None => self.take_clean(kind, map).or_else(|| {
+            None => self.take_clean(kind, grows, map).or_else(|| {
                 let arena = parts?;
                 remove(self.empty_of(arena), arena);
                 Some(arena)
@@ -238,7 +250,7 @@ impl ArenaLists {
     }
 
     /// An empty arena without memory: one whose memory was given back, or a new one.
-    fn take_clean(&mut self, kind: Kind, map: &ArenaMap) -> Option<&'static Arena> {
+    fn take_clean(&mut self, kind: Kind, grows: bool, map: &ArenaMap) -> Option<&'static Arena> {
         let arena = match self.clean {
             Some(arena) => {
                 remove(&mut self.clean, arena);
@@ -248,7 +260,7 @@ impl ArenaLists {
                 }
                 arena
             }
-            None => self.make_arena(map)?,
+            None => self.make_arena(grows, map)?,
         };
         self.counters.total += 1;
         self.counters.current += 1;
@@ -268,7 +280,7 @@ impl ArenaLists {
         self.retain_more += ARENA_SIZE.min(more);
     }
 
-    fn make_arena(&mut self, map: &ArenaMap) -> Option<&'static Arena> {
+    fn make_arena(&mut self, grows: bool, map: &ArenaMap) -> Option<&'static Arena> {
         let region = match self.region {
             Some(region) if region.usable().contains(&self.unmade) => region,
             _ => {
@@ -279,6 +291,9 @@ impl ArenaLists {
                 region
             }
         };
+        if grows && self.used_bytes >= HUGE_FROM && region.starts_chunk(self.unmade) {
+            region.make_huge(self.unmade);
+        }
         // SAFETY: the number is usable, and numbers only go up.
         let arena = unsafe { region.make_arena(self.unmade) };
         self.unmade += 1;
@@ -367,12 +382,16 @@ impl ArenaLists {
             arena,
             bits,
             dirty_bytes,
+            huge_chunk: Region::huge_chunk_of(arena),
         })
     }
 
     /// Takes back what was out; some of it may be dirty.
     pub(crate) fn put_back(&mut self, wash: &Wash, dirty: u16) {
         let arena = wash.arena;
+        if let Some(chunk) = wash.huge_chunk {
+            Region::make_small(chunk);
+        }
         self.unplace(arena);
         let dirty_before = arena.dirty_bytes();
         arena.put_back(wash.bits, dirty);
@@ -384,6 +403,19 @@ impl ArenaLists {
             self.retain_more = self.retain_more.saturating_sub(less);
         }
         self.place(arena);
+    }
+
+    /// Gives back what a huge page may have brought of arenas that were not made yet.
+    pub(crate) fn discard_unmade(&self) {
+        let rest = self
+            .region
+            .and_then(|region| region.rest_of_chunk(self.unmade));
+        if let Some((start, bytes)) = rest {
+            // SAFETY: it lies in the region, which is mapped.
+            unsafe { os::split_huge_page(start, bytes) };
+            // SAFETY: nobody knows arenas that were not made, and the lock is held.
+            unsafe { os::discard(start, bytes) };
+        }
     }
 
     /// The arenas of a region that have been made.

@@ -12,9 +12,12 @@
 //!
 //! Model: `both_pools_of_an_arena_released_at_once` in `loom-tests`.
 
+use core::ptr::NonNull;
+
 use crate::arena::Arena;
 use crate::arena_list::ArenaLists;
 use crate::arena_map::ArenaMap;
+use crate::config::HUGE_PAGE;
 use crate::os;
 use crate::pool::Held;
 use crate::size_class::SizeClass;
@@ -34,6 +37,8 @@ pub(crate) struct Wash {
     pub(crate) bits: u16,
     /// Bytes of those that may be resident.
     pub(crate) dirty_bytes: usize,
+    /// The arena's chunk, if it is for a huge page; afterwards, if it is no longer.
+    pub(crate) huge_chunk: Option<NonNull<u8>>,
 }
 
 impl Arenas {
@@ -52,28 +57,28 @@ impl Arenas {
         lock(&self.lists)
     }
 
-    /// A new pool of this class, held by the caller, and how many bytes the heap has grown
-    /// by: idle pools have paid for them if there were any, and what else lies idle should.
+    /// A new pool of this class, which grows or does not, held by the caller, and how many bytes
+    /// the heap has grown by: idle pools have paid for them if there were any, and what else lies idle should.
     /// `None` if memory has run out.
-    pub(crate) fn take_pool(&self, class: SizeClass) -> Option<(Held, usize)> {
+    pub(crate) fn take_pool(&self, class: SizeClass, grows: bool) -> Option<(Held, usize)> {
         let mut lists = self.lock();
-        let pool = lists.take_pool(class, &self.map)?;
+        let pool = lists.take_pool(class, grows, &self.map)?;
         let growth = lists.take_growth();
         if growth > 0
             && let Some(wash) = lists.take_idle()
         {
             drop(lists);
-            drop(self.give_back(&wash));
+            drop(self.give_back(wash));
         }
         Some((pool, growth))
     }
 
     /// Gives what is out to the system, while nobody holds the lock.
-    fn give_back(&self, wash: &Wash) -> MutexGuard<'_, ArenaLists> {
+    fn give_back(&self, mut wash: Wash) -> MutexGuard<'_, ArenaLists> {
         let bytes = wash.give_back();
         let mut lists = self.lock();
         lists.given_back += bytes;
-        lists.put_back(wash, 0);
+        lists.put_back(&wash, 0);
         lists
     }
 
@@ -85,7 +90,7 @@ impl Arenas {
         lists.put_pool(pool);
         while let Some(wash) = lists.take_excess() {
             drop(lists);
-            lists = self.give_back(&wash);
+            lists = self.give_back(wash);
         }
     }
 
@@ -95,13 +100,14 @@ impl Arenas {
         let mut region = lists.newest_region();
         while let Some(current) = region {
             for arena in lists.arenas_of(current) {
-                if let Some(wash) = lists.take_dirty(arena) {
+                if let Some(mut wash) = lists.take_dirty(arena) {
                     lists.given_back += wash.give_back();
                     lists.put_back(&wash, 0);
                 }
             }
             region = current.previous();
         }
+        lists.discard_unmade();
     }
 }
 
@@ -118,6 +124,7 @@ impl Arenas {
                     arena,
                     bits,
                     dirty_bytes: 0,
+                    huge_chunk: None,
                 };
                 lists.put_back(&wash, bits);
             }
@@ -131,10 +138,19 @@ impl Wash {
     /// system refuses, because the memory is locked, or its pages are larger than the
     /// pools, nothing can be done, and the pools count as clean all the same, so that it
     /// is not asked again and again.
-    fn give_back(&self) -> usize {
+    fn give_back(&mut self) -> usize {
+        // Where the system refuses, the next part of the chunk that is given back asks again.
+        self.huge_chunk = self.huge_chunk.filter(|chunk| {
+            // SAFETY: the chunk lies in a region, which is mapped.
+            unsafe { os::avoid_huge_pages(*chunk, HUGE_PAGE) }
+        });
         let mut all = true;
         for (offset, bytes) in self.arena.runs(self.bits) {
             let start = self.arena.base().wrapping_add(offset);
+            if self.huge_chunk.is_some() {
+                // SAFETY: as for the chunk.
+                unsafe { os::split_huge_page(start, bytes) };
+            }
             // SAFETY: the pools are empty, and out of the arena: nobody knows them.
             all &= unsafe { os::discard(start, bytes) };
         }

@@ -83,7 +83,7 @@ impl Commons {
         let (pool, growth) = match shelf.0.first() {
             Some(pool) => (pool, 0),
             None => {
-                let (pool, growth) = arenas.take_pool(class)?;
+                let (pool, growth) = arenas.take_pool(class, false)?;
                 pool.set_owner(NOBODY, core::ptr::null());
                 // A new pool is common already; nothing can be waiting in it.
                 let waiting = pool.pool().remote.make_common(pool.pool().base());

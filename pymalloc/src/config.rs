@@ -3,6 +3,7 @@
 //! | | bytes | holds |
 //! |---|---|---|
 //! | region | 32 MiB | 127 arenas behind one header; the unit of `mmap` |
+//! | chunk | 2 MiB | 8 arenas, which may share a huge page |
 //! | arena | 256 KiB | 16, 4 or 1 pools of one size; the unit given back |
 //! | pool | 16, 64 or 256 KiB | blocks of one size class |
 //!
@@ -38,6 +39,13 @@ pub(crate) const ARENAS_PER_REGION: usize = REGION_SIZE / ARENA_SIZE;
 /// Pool descriptors in a region, one for each `POOL_SIZE` bytes.
 pub(crate) const POOLS_PER_REGION: usize = REGION_SIZE / POOL_SIZE;
 
+/// Bytes and alignment of a huge page, and of a chunk: the arenas that share one.
+pub(crate) const HUGE_PAGE: usize = if cfg!(loom) { REGION_SIZE } else { 2 << 20 };
+
+/// Once pools of this many bytes are in use, new chunks may have huge pages: the part of one
+/// that is not made yet is an eighth of that at most.
+pub(crate) const HUGE_FROM: usize = 8 * HUGE_PAGE;
+
 /// Free memory that stays resident for reuse: this many bytes and ...
 pub(crate) const RETAIN_BYTES: usize = if cfg!(loom) { 0 } else { 2 << 20 };
 
@@ -61,3 +69,5 @@ const_assert!(POOLS_PER_ARENA <= 16); // an arena's pools are the bits of a u16
 const_assert!(ARENA_SIZE.is_power_of_two());
 const_assert!(REGION_SIZE.is_power_of_two());
 const_assert!(REGION_SIZE.is_multiple_of(ARENA_SIZE));
+const_assert!(HUGE_PAGE.is_multiple_of(ARENA_SIZE));
+const_assert!(REGION_SIZE / HUGE_PAGE <= 16); // a region's chunks are the bits of a u16

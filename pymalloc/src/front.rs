@@ -22,7 +22,7 @@
 //!
 //! # Invariants
 //! 1. `room = capacity - length of current`. The capacity is 0, and both lists empty,
-//!    before a thread's first allocation and after its exit, so that the first step of
+//!    before a thread's first call and after its exit, so that the first step of
 //!    either kind takes the slow way.
 //!
 //! # Access
@@ -51,7 +51,8 @@ pub(crate) struct Hand {
 pub(crate) struct Rest {
     older: Cell<*mut Block>,
     older_len: Cell<u32>,
-    /// How many times blocks were borrowed from the commons.
+    /// How many times blocks were borrowed from the commons, and smallest pools' worth of
+    /// new pools taken, since the front was last emptied; counted no further than need be.
     appetite: Cell<u8>,
     pools: PoolList,
 }
@@ -133,7 +134,7 @@ impl<'a> Front<'a> {
         &self.rest.pools
     }
 
-    /// How many times blocks were borrowed from the commons.
+    /// How much was fetched from elsewhere since the front was last emptied, in steps.
     pub(crate) fn appetite(self) -> &'a Cell<u8> {
         &self.rest.appetite
     }

@@ -14,10 +14,10 @@
 //! ```
 //!
 //! # States of the heap
-//! `New` (no allocation yet) → `Live` → `Guest` (the thread is exiting, or could not
+//! `New` (not used yet) → `Live` → `Guest` (the thread is exiting, or could not
 //! be enlisted). A guest owns nothing: it borrows single blocks and gives each back at
 //! once, so allocation works in any destructor, and nothing is left behind. So does a new
-//! heap with what it frees, up to a number.
+//! heap with what it frees, up to a number (`FREES_UNKNOWN`).
 //!
 //! # Invariants
 //! 1. A pool whose owner is this heap's `id` is either on `pools` of its class, or
@@ -32,7 +32,7 @@ use core::cell::Cell;
 use core::ptr;
 
 use crate::block::{Block, Chain};
-use crate::config::POOL_SIZE;
+use crate::config::{ARENA_SIZE, POOL_SIZE};
 use crate::front::{Front, Hand, Rest};
 use crate::pool::{Held, OwnerId, Pool};
 use crate::region;
@@ -65,12 +65,19 @@ const FEW_RUNS: u32 = 2;
 const IDLE_BYTES: usize = 64 << 10;
 /// The classes of these blocks: those whose pools are larger than the smallest.
 const IDLE_FROM: usize = POOL_SIZE / 8;
+/// The appetite of a class that grows: it has had two to seven pools, by its size.
+const GROWING: u8 = 8;
 
-/// A thread that only frees is enlisted when it has freed this many blocks. After a thread's
-/// exit was told, the C library may free what other threads have left (glibc: the thread-local
-/// memory of stacks that it no longer keeps), and if that is the first that this thread does
-/// with memory, nobody will be told of its exit.
-const FREES_UNKNOWN: usize = 64;
+/// A thread that only frees is enlisted when it has freed this many blocks. Where this is C's
+/// malloc, the C library may free what other threads have left (glibc: the thread-local
+/// memory of stacks that it no longer keeps) after a thread's exit was told, and if that is the
+/// first that this thread does with memory, nobody will be told of its exit. (Nor where a
+/// thread uses memory first in the last round of its keys' destructors.)
+const FREES_UNKNOWN: usize = if cfg!(feature = "initial-exec") {
+    64
+} else {
+    0
+};
 
 /// The heap of one thread.
 #[derive(Debug)]
@@ -282,7 +289,7 @@ impl Heap {
             Some(pool) => pool,
             None => {
                 self.give_back_idle(shared, class);
-                let (pool, growth) = shared.arenas.take_pool(class)?;
+                let (pool, growth) = shared.arenas.take_pool(class, self.grows(class))?;
                 shared.make_way_for_arenas(growth);
                 pool.set_owner(self.id.get(), mailbox);
                 pool.pool().remote.make_owned();
@@ -291,6 +298,21 @@ impl Heap {
         };
         self.front(class).pools().push(pool);
         Some(pool)
+    }
+
+    /// Notes that a class gets a new pool; whether it has had some, and fills them: of large
+    /// blocks much may never be touched.
+    fn grows(&self, class: SizeClass) -> bool {
+        if class.pool_size() == ARENA_SIZE {
+            return false;
+        }
+        let appetite = self.front(class).appetite();
+        let grows = appetite.get() >= GROWING;
+        if !grows {
+            let more = class.pool_size() / POOL_SIZE;
+            appetite.set(appetite.get() + more as u8);
+        }
+        grows
     }
 
     /// Empties the fronts of classes of large blocks, if much lies there and a pool for
@@ -431,7 +453,11 @@ impl Heap {
     /// Gives back the free blocks of a class that the thread has.
     fn empty_front(&self, shared: &Shared, class: SizeClass) {
         let front = self.front(class);
-        for list in front.close().into_iter().flatten() {
+        let [current, older] = front.close();
+        if let Some(list) = current {
+            self.give_back(shared, class, list);
+        }
+        if let Some(list) = older {
             self.give_back(shared, class, list);
         }
         if self.state.get() == State::Live {
@@ -446,10 +472,9 @@ impl Heap {
         let Some(member) = self.member.get() else {
             return;
         };
+        // A guest's fronts stay closed.
+        self.state.set(State::Guest);
         self.flush(shared);
-        for class in SizeClass::all() {
-            self.front(class).close();
-        }
         // Pools that come too late for the mailbox go to the commons by the hand of
         // whoever brings them.
         for pool in member.mailbox().close() {
@@ -462,7 +487,6 @@ impl Heap {
                 shared.commons.take_in(&shared.arenas, pool);
             }
         }
-        self.state.set(State::Guest);
         self.id.set(0);
         self.member.set(None);
         shared.registry.retire(member);
@@ -647,7 +671,7 @@ mod tests {
     /// A list of blocks of two pools, in turns of these lengths.
     fn list_of(runs: &[u32]) -> Taken {
         static ARENAS: Arenas = Arenas::new();
-        let pools = [(); 2].map(|()| ARENAS.take_pool(SizeClass::SMALLEST).unwrap().0);
+        let pools = [(); 2].map(|()| ARENAS.take_pool(SizeClass::SMALLEST, false).unwrap().0);
         let mut list = Taken {
             first: ptr::null_mut(),
             len: 0,

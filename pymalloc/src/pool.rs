@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn a_part_of_the_free_list_is_cut_off_whole() {
         static ARENAS: Arenas = Arenas::new();
-        let (pool, _) = ARENAS.take_pool(SizeClass::SMALLEST).unwrap();
+        let (pool, _) = ARENAS.take_pool(SizeClass::SMALLEST, false).unwrap();
         let carved = pool.carve(10).unwrap();
         assert_eq!((pool.pool().counts().carved, carved.len), (10, 10));
         pool.put_taken(carved);
@@ -404,7 +404,7 @@ mod tests {
     fn a_pool_carves_as_many_blocks_as_it_holds() {
         static ARENAS: Arenas = Arenas::new();
         for class in [0, 40, 63, 64, 100, 119].map(|index| SizeClass::from_index(index).unwrap()) {
-            let (pool, _) = ARENAS.take_pool(class).unwrap();
+            let (pool, _) = ARENAS.take_pool(class, false).unwrap();
             let mut all = Vec::new();
             while let Some(taken) = pool.carve(7) {
                 all.append(&mut blocks(Some(taken)));
@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn a_wrong_count_is_put_right() {
         static ARENAS: Arenas = Arenas::new();
-        let (pool, _) = ARENAS.take_pool(SizeClass::SMALLEST).unwrap();
+        let (pool, _) = ARENAS.take_pool(SizeClass::SMALLEST, false).unwrap();
         pool.put_taken(pool.carve(5).unwrap());
         for free in [0, 3] {
             pool.set_counts(Counts { carved: 5, free });

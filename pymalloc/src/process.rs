@@ -4,7 +4,7 @@
 //! ```text
 //!  loaded ─▶ at_start: forks, settings, the end          fork ─▶ before_fork
 //!                                                                   │
-//!  a thread's first allocation ─▶ exit_key               parent ◀───┴───▶ child
+//!  a thread's first call ───────▶ exit_key               parent ◀───┴───▶ child
 //!  its end ─▶ thread_exits                               after_fork       in_child
 //! ```
 //!

@@ -20,13 +20,15 @@
 //! The mapping's provenance is exposed when it is made. `Region::of` is the one
 //! function that makes a pointer from a masked address.
 
+use core::cell::Cell;
 use core::ptr::NonNull;
 
 use static_assertions::const_assert;
 
 use crate::arena::Arena;
 use crate::config::{
-    ARENA_SIZE, ARENAS_PER_REGION, POOL_SIZE, POOLS_PER_ARENA, POOLS_PER_REGION, REGION_SIZE,
+    ARENA_SIZE, ARENAS_PER_REGION, HUGE_PAGE, POOL_SIZE, POOLS_PER_ARENA, POOLS_PER_REGION,
+    REGION_SIZE,
 };
 use crate::os;
 use crate::pool::Pool;
@@ -45,8 +47,8 @@ const HEADER_ARENAS: usize = HEADER_SIZE.div_ceil(ARENA_SIZE);
 const_assert!(HEADER_ARENAS < ARENAS_PER_REGION);
 const_assert!(ARENAS_OFFSET.is_multiple_of(align_of::<Arena>()));
 
-/// A region by its start. Only the holder of the arenas' lock asks it for more
-/// than an address.
+/// A region by its start. Only the holder of the arenas' lock asks it for more than
+/// addresses and its size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Region(NonNull<Header>);
 
@@ -58,6 +60,19 @@ struct Header {
     previous: Option<Region>,
     /// Arenas in it, those under the header included.
     arenas: usize,
+    /// A bit for each chunk that was made for a huge page, until something of it is given
+    /// back. Under the arenas' lock.
+    huge: Cell<u16>,
+}
+
+impl Header {
+    fn new(previous: Option<Region>, arenas: usize) -> Self {
+        Self {
+            previous,
+            arenas,
+            huge: Cell::new(0),
+        }
+    }
 }
 
 impl Region {
@@ -72,7 +87,7 @@ impl Region {
                 unsafe { os::avoid_huge_pages(start, arenas * ARENA_SIZE) };
                 let header: NonNull<Header> = start.cast();
                 // SAFETY: the mapping is ours, new, and longer than its header.
-                unsafe { header.write(Header { previous, arenas }) };
+                unsafe { header.write(Header::new(previous, arenas)) };
                 return Some(Self(header));
             }
             arenas /= 8;
@@ -88,7 +103,7 @@ impl Region {
     }
 
     fn header(self) -> &'static Header {
-        // SAFETY: written by `reserve`, never again, never unmapped.
+        // SAFETY: written by `reserve`, but for a cell never again, never unmapped.
         unsafe { self.0.as_ref() }
     }
 
@@ -123,6 +138,49 @@ impl Region {
 
     fn pool_address(self, index: usize) -> *mut Pool {
         self.at(POOLS_OFFSET + index * size_of::<Pool>()).cast()
+    }
+
+    /// Whether arena `index` is the first of a chunk that is in this region to its end.
+    pub(crate) fn starts_chunk(self, index: usize) -> bool {
+        let arenas = HUGE_PAGE / ARENA_SIZE;
+        index.is_multiple_of(arenas) && index + arenas <= self.header().arenas
+    }
+
+    /// Asks for a huge page for the chunk that begins with arena `index`, untouched as yet.
+    pub(crate) fn make_huge(self, index: usize) {
+        let Some(start) = NonNull::new(self.at(index * ARENA_SIZE)) else {
+            return;
+        };
+        // SAFETY: the chunk lies in the region, which is mapped.
+        if unsafe { os::use_huge_pages(start, HUGE_PAGE) } {
+            let huge = &self.header().huge;
+            huge.set(huge.get() | Self::chunk_bit(start.as_ptr()));
+        }
+    }
+
+    /// The chunk that an arena lies in, if it is for a huge page.
+    pub(crate) fn huge_chunk_of(arena: &Arena) -> Option<NonNull<u8>> {
+        let start = arena.base().map_addr(|base| base & !(HUGE_PAGE - 1));
+        let huge = Self::of(start.addr()).header().huge.get();
+        NonNull::new(start).filter(|_| huge & Self::chunk_bit(start) != 0)
+    }
+
+    /// Notes that a chunk has small pages.
+    pub(crate) fn make_small(chunk: NonNull<u8>) {
+        let huge = &Self::of(chunk.addr().get()).header().huge;
+        huge.set(huge.get() & !Self::chunk_bit(chunk.as_ptr()));
+    }
+
+    fn chunk_bit(start: *mut u8) -> u16 {
+        1 << (start.addr() % REGION_SIZE / HUGE_PAGE)
+    }
+
+    /// What lies between arena `index`, which was not made, and the end of its chunk, if
+    /// that has begun: a huge page may have brought it along.
+    pub(crate) fn rest_of_chunk(self, index: usize) -> Option<(*mut u8, usize)> {
+        let arenas = HUGE_PAGE / ARENA_SIZE;
+        let end = index.next_multiple_of(arenas).min(self.header().arenas);
+        (index < end).then(|| (self.at(index * ARENA_SIZE), (end - index) * ARENA_SIZE))
     }
 
     /// Makes arena `index`, with a descriptor for each of its pools.

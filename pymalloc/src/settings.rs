@@ -84,6 +84,9 @@ pub(crate) fn sample_rate() -> u32 {
     u32::try_from(SAMPLE.get()).unwrap_or(u32::MAX)
 }
 
+/// The most that an [`Early`] can be; a larger number is read as this.
+const MOST: usize = usize::MAX - 1;
+
 /// A variable that is read once, when it is first asked for: a number, 0 by default.
 struct Early {
     name: &'static CStr,
@@ -119,12 +122,18 @@ impl Early {
         value.get() - 1
     }
 
+    /// Whether the environment says what was read.
+    fn is_as_read(&self) -> bool {
+        let now = os::env(self.name, self.parse).flatten().unwrap_or(0);
+        now.min(MOST) == self.get()
+    }
+
     /// When the program is loaded, and the environment known: says so if it was not what was
     /// read before.
     fn read_or_confirm(&self) {
         let was_read = self.value.get().is_some();
-        let value = self.get();
-        if was_read && os::env(self.name, self.parse).flatten().unwrap_or(0) != value {
+        self.get();
+        if was_read && !self.is_as_read() {
             let name = self.name.to_str().unwrap_or_default();
             // Errors of standard error cannot be reported.
             let _ = writeln!(
@@ -212,5 +221,13 @@ mod tests {
         for (text, bytes) in cases {
             assert_eq!(parse_bytes(text), bytes, "{}", text.escape_ascii());
         }
+    }
+
+    #[test]
+    fn the_largest_number_is_as_it_was_read() {
+        // A variable that any process has.
+        let variable = Early::new(c"PATH", "any", "0", |_| Some(usize::MAX));
+        variable.get();
+        assert!(variable.is_as_read());
     }
 }

@@ -72,7 +72,8 @@ pub struct Stats {
     pub bytes_mapped: usize,
     /// An estimate of the resident part of it: what was ever touched and not given
     /// back. The system has less resident if a program never wrote to its blocks, and more
-    /// if it refused to take memory back, because the program has locked it.
+    /// if it refused to take memory back, because the program has locked it, or where it has
+    /// huge pages.
     pub bytes_resident: usize,
 }
 

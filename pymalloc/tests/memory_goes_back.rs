@@ -99,6 +99,51 @@ fn blocks_of_a_dead_thread_go_back() {
     });
 }
 
+/// Bytes of mappings for which huge pages were asked, whether there were any or not.
+fn bytes_for_huge_pages() -> usize {
+    let smaps = std::fs::read_to_string("/proc/self/smaps").expect("Linux has /proc");
+    let mut size = 0;
+    let mut bytes = 0;
+    for line in smaps.lines() {
+        if let Some(kib) = line.strip_prefix("Size:") {
+            let kib = kib.trim().strip_suffix(" kB").expect("a size");
+            size = kib.parse::<usize>().expect("a number") * 1024;
+        } else if line.starts_with("VmFlags:") && line.contains(" hg") {
+            bytes += size;
+        }
+    }
+    bytes
+}
+
+#[test]
+fn a_heap_that_grows_large_has_huge_pages_until_it_gives_back() {
+    if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
+        support::skip("this kernel has no huge pages");
+        return;
+    }
+    as_child(
+        "a_heap_that_grows_large_has_huge_pages_until_it_gives_back",
+        || {
+            let first = blocks(96, 8 * MIB);
+            assert_eq!(bytes_for_huge_pages(), 0, "a small heap has huge pages");
+            let rest = blocks(96, 56 * MIB);
+            let huge = bytes_for_huge_pages();
+            assert!(huge >= 32 * MIB, "{} MiB of huge pages", huge / MIB);
+            drop(rest);
+            pymalloc::trim();
+            assert_eq!(
+                bytes_for_huge_pages(),
+                0,
+                "a part that is used again is whole"
+            );
+            assert_resident_is_below(IDLE_BYTES + 8 * MIB);
+            drop(blocks(96, 56 * MIB));
+            assert!(first.iter().all(|block| block[95] == 1));
+            assert_heap_is_sound();
+        },
+    );
+}
+
 #[test]
 fn a_heap_that_breathes_stops_giving_back() {
     as_child("a_heap_that_breathes_stops_giving_back", || {

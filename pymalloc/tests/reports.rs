@@ -219,3 +219,26 @@ fn a_handler_that_was_there_before_is_called_with_its_signals_blocked() {
         assert_eq!(BLOCKED.load(Relaxed), 2 * times);
     }
 }
+
+#[test]
+fn a_signal_that_was_ignored_before_is_ignored_and_faults_are_reported() {
+    const TEST: &str = "a_signal_that_was_ignored_before_is_ignored_and_faults_are_reported";
+    if in_child(TEST).is_none() {
+        let output = Child::of(TEST, "child").output();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "{said}");
+        assert!(said.contains("pymalloc: use after free"), "{said}");
+        return;
+    }
+    end_in_a_minute();
+    // SAFETY: no requirements.
+    unsafe { libc::signal(libc::SIGSEGV, libc::SIG_IGN) };
+    pymalloc::set_sample_rate(1);
+    let block = freed_sample();
+    for _ in 0..2 {
+        // SAFETY: it is ignored.
+        unsafe { libc::raise(libc::SIGSEGV) };
+    }
+    // SAFETY: none: this is the misuse.
+    std::hint::black_box(unsafe { block.read_volatile() });
+}

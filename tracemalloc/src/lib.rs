@@ -57,6 +57,7 @@ pub mod snapshot;
 pub mod symbols;
 mod timeline;
 mod waterfall;
+mod worker;
 
 pub use dumper::Dumper;
 #[cfg(feature = "export")]

@@ -139,8 +139,8 @@ pub struct Region {
 
 /// A thread's counters; they go on from where they were in the thread's last region.
 struct Counters {
-    /// How many regions there are.
-    regions: Cell<usize>,
+    /// How many regions there are; while nothing is counted, how many more than before, or fewer.
+    regions: Cell<isize>,
     allocations: Cell<u64>,
     reallocations: Cell<u64>,
     frees: Cell<u64>,
@@ -207,12 +207,13 @@ impl Counters {
         }
     }
 
-    /// Calls `f`, which makes or frees room for regions: that is counted in none.
+    /// Calls `f`; what it allocates and frees is counted in no region.
     fn uncounted<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct Before<'a>(&'a Counters, usize);
+        struct Before<'a>(&'a Counters, isize);
         impl Drop for Before<'_> {
             fn drop(&mut self) {
-                self.0.regions.set(self.1);
+                let Self(counters, before) = self;
+                counters.regions.set(counters.regions.get() + *before);
             }
         }
         let _before = Before(self, self.regions.replace(0));
@@ -234,7 +235,7 @@ pub(crate) fn live_bytes() -> i64 {
     COUNTERS.with(Counters::live)
 }
 
-/// Calls `f`, which is to make and drop no region; what it allocates and frees is not counted.
+/// Calls `f`; what it allocates and frees is not counted, but while it has a region of its own.
 #[cfg(any(feature = "framehop", feature = "profile"))]
 pub(crate) fn uncounted<R>(f: impl FnOnce() -> R) -> R {
     COUNTERS.with(|counters| counters.uncounted(f))
@@ -395,7 +396,7 @@ fn is_counted() -> bool {
     let counted = COUNTERS.with(|counters| {
         let before = counters.read();
         let (regions, high) = (counters.regions.get(), counters.high.get());
-        counters.regions.set(regions + 1);
+        counters.regions.set(1);
         let layout = Layout::new::<u64>();
         // SAFETY: the layout is not empty.
         let block = black_box(unsafe { alloc(layout) });

@@ -1,11 +1,11 @@
 //! Memory over time: what `mprof run` records beside a Python program.
 
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use crate::memory_info;
 use crate::snapshot::{Snapshot, TimelinePoint};
+use crate::worker::Worker;
 
 /// The most points kept: then every second one is dropped, and half as many are taken from there.
 const MOST_POINTS: usize = 4096;
@@ -37,8 +37,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// (memory_profiler: `mprof run`; [`plot()`](crate::plot()), `tracemalloc plot` and the HTML page draw it.)
 #[derive(Debug)]
 pub struct Timeline {
-    stop: Sender<()>,
-    thread: JoinHandle<Vec<TimelinePoint>>,
+    worker: Worker<Vec<TimelinePoint>>,
 }
 
 impl Timeline {
@@ -48,35 +47,29 @@ impl Timeline {
     ///
     /// If no thread can be started.
     pub fn start(interval: Duration) -> std::io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
         let (began, elapsed) = (Instant::now(), crate::record::elapsed().unwrap_or_default());
-        let work = move || {
-            // The points themselves are nobody's memory.
-            crate::untraced(|| {
-                let mut points = Points::new(interval);
-                loop {
-                    points.push(point(elapsed + began.elapsed()));
-                    match stopped.recv_timeout(points.interval) {
-                        Err(RecvTimeoutError::Timeout) => {}
-                        Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
-                    }
-                }
+        let worker = Worker::start("timeline", move |stopped| {
+            let mut points = Points::new(interval);
+            loop {
                 points.push(point(elapsed + began.elapsed()));
-                points.list
-            })
-        };
-        let thread = thread::Builder::new()
-            .name("timeline".to_owned())
-            .spawn(work)?;
-        Ok(Self { stop, thread })
+                match stopped.recv_timeout(points.interval) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            points.push(point(elapsed + began.elapsed()));
+            points.list
+        })?;
+        Ok(Self { worker })
     }
 
     /// Stops, and gives the points, oldest first: one of the start and one of now at least.
+    ///
+    /// There are none in the child of a fork, which has not got the thread, and in a handler around a
+    /// fork, which does not wait for it.
     #[must_use]
-    pub fn stop(self) -> Vec<TimelinePoint> {
-        // It fails if the thread has ended, which `join` tells as well.
-        let _ = self.stop.send(());
-        self.thread.join().unwrap_or_default()
+    pub fn stop(mut self) -> Vec<TimelinePoint> {
+        self.worker.stop().unwrap_or_default()
     }
 }
 

@@ -2,15 +2,20 @@
 
 use std::alloc::System;
 use std::hint::black_box;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
-use tracemalloc::Traced;
+use tracemalloc::{Dumper, Traced};
 
 #[global_allocator]
 static GLOBAL: Traced<System> = Traced(System);
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
+static DUMPERS: Mutex<Vec<Dumper>> = Mutex::new(Vec::new());
+/// Dumpers that said that they were not waited for.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
 
 /// Blocks that come and go, and looks that find nothing.
 extern "C" fn allocates() {
@@ -27,12 +32,24 @@ extern "C" fn allocates() {
     CALLS.fetch_add(usize::from(is_blind), Relaxed);
 }
 
+/// One that wants to look once more, which it cannot until the fork is done, and one that is dropped.
+extern "C" fn stops_dumpers() {
+    let mut dumpers = std::mem::take(&mut *DUMPERS.lock().unwrap());
+    let stopped = dumpers.pop().map(Dumper::stop);
+    LEFT.fetch_add(usize::from(matches!(stopped, Some(Err(_)))), Relaxed);
+}
+
 #[test]
-fn handlers_that_were_registered_before_the_start_may_allocate_and_look() {
+fn handlers_that_were_registered_before_the_start_may_allocate_and_look_and_stop() {
     // Before the recorder's: in the parent and the child they run first, before a fork last.
     // SAFETY: the handlers can be called at any time.
     let made = unsafe { libc::pthread_atfork(Some(allocates), Some(allocates), Some(allocates)) };
     assert_eq!(made, 0);
+    // SAFETY: as above.
+    let made = unsafe { libc::pthread_atfork(Some(stops_dumpers), None, None) };
+    assert_eq!(made, 0);
+    let dumper = || Dumper::start("/dev/null", Duration::from_secs(3600)).unwrap();
+    DUMPERS.lock().unwrap().extend([dumper(), dumper()]);
     tracemalloc::start(5).unwrap();
     let kept = black_box(Box::new([1_u8; 4000]));
     let before = tracemalloc::get_traced_memory().0;
@@ -57,6 +74,7 @@ fn handlers_that_were_registered_before_the_start_may_allocate_and_look() {
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
     assert_eq!(status, 0);
     assert!(records());
+    assert_eq!(LEFT.load(Relaxed), 1);
     // SAFETY: no requirements.
     unsafe { libc::alarm(0) };
     let after = tracemalloc::get_traced_memory().0;

@@ -1,14 +1,16 @@
 //! Each line of a function is given what it allocated and freed, whatever way the function goes.
 
 use std::alloc::System;
+use std::cell::Cell;
 use std::fmt::Debug;
 use std::hint::black_box;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::thread;
 
 use tracemalloc::__profile::{Call, Site};
-use tracemalloc::{Counted, measure, profile};
+use tracemalloc::{Counted, Region, measure, profile};
 
 #[global_allocator]
 static GLOBAL: Counted<System> = Counted(System);
@@ -152,6 +154,50 @@ fn a_panic_prints_the_table_too() {
     drop(payload);
     let (_, usage) = measure(|| ()).unwrap();
     assert!(usage.is_empty());
+}
+
+#[test]
+fn a_stream_that_panics_changes_nothing() {
+    fn no_stream() -> io::Sink {
+        resume_unwind(Box::new("of the stream"))
+    }
+    #[profile(stream = no_stream())]
+    fn ends() -> usize {
+        block(3).capacity()
+    }
+    #[profile(stream = no_stream())]
+    fn panics() {
+        resume_unwind(Box::new("of the function"));
+    }
+    assert_eq!(ends(), 3);
+    let payload = catch_unwind(panics).unwrap_err();
+    assert_eq!(payload.downcast_ref(), Some(&"of the function"));
+    let (_, usage) = measure(|| ()).unwrap();
+    assert!(usage.is_empty());
+}
+
+#[test]
+fn a_stream_may_make_and_drop_regions() {
+    thread_local! {
+        static REGION: Cell<Option<Region>> = const { Cell::new(None) };
+    }
+    fn put(region: Option<Region>) -> io::Sink {
+        drop(REGION.replace(region));
+        io::sink()
+    }
+    #[profile(stream = put(Region::new().ok()))]
+    fn makes() {}
+    #[profile(stream = put(None))]
+    fn drops() {}
+    makes();
+    let kept = block(5);
+    let region = REGION.take().unwrap();
+    assert_eq!(region.usage().allocated_bytes, 5);
+    REGION.set(Some(region));
+    drops();
+    let (more, usage) = measure(|| block(7)).unwrap();
+    assert_eq!(usage.allocated_bytes, 7);
+    drop((kept, more));
 }
 
 #[test]
@@ -420,6 +466,52 @@ fn functions_of_all_sorts_do_what_they_did() {
     assert_eq!(one_line.unwrap()[34..45].trim(), "5", "{text}");
     let hidden = sorts::TABLES.row("self.never();");
     assert_eq!(hidden, ["", "", ""]);
+}
+
+/// Functions that need only be compiled, where the attribute could be in somebody's way.
+#[forbid(unreachable_code)]
+mod strict {
+    use super::*;
+
+    #[expect(non_upper_case_globals, reason = "called as a variable")]
+    static stream: usize = 1;
+    #[expect(non_upper_case_globals, reason = "called as a variable")]
+    const table: usize = 2;
+    #[expect(non_camel_case_types, reason = "called as a variable")]
+    struct _block;
+    #[expect(non_camel_case_types, reason = "called as a variable")]
+    struct _closing;
+
+    #[profile(stream = io::sink())]
+    pub(super) fn beside_items() -> usize {
+        let mut sum = 0;
+        for number in [stream, table] {
+            let more = number + size_of::<_block>() + size_of::<_closing>();
+            sum += more;
+        }
+        sum
+    }
+
+    #[profile(stream = io::sink())]
+    pub(super) fn never() -> ! {
+        let _kept = block(1);
+        resume_unwind(Box::new(()))
+    }
+
+    #[profile(stream = io::sink())]
+    pub(super) fn returns() -> usize {
+        return block(1).capacity();
+    }
+}
+
+#[test]
+fn strict_functions_do_what_they_did() {
+    assert_eq!(strict::beside_items(), 3);
+    let never = || {
+        strict::never();
+    };
+    assert!(catch_unwind(never).is_err());
+    assert_eq!(strict::returns(), 1);
 }
 
 #[test]

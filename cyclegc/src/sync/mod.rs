@@ -55,9 +55,10 @@
 //!   threads, which may collect.
 //!
 //! A panic in one of them goes to [`set_unraisable_hook`]. Only a `Trace` by hand can panic
-//! while locks are held. A collection then poisons none, but a panic hook then runs under those of the value
-//! that was being traced and the collector's: it must not wait for a cell, nor call this
-//! module's functions.
+//! while locks are held. A collection then poisons none; what looks at objects for you, as
+//! [`objects`], [`edges`] and a snapshot of [`objgraph`], poisons a `Mutex` that it was looking into,
+//! as any panic does. A panic hook then runs under the locks of the value that was being traced and
+//! the collector's: it must not wait for a cell, nor call this module's functions.
 //!
 //! A process that forks while it has other threads may use shared objects in the child until
 //! `exec` only if no other thread was using any: what they had locked stays locked, and a

@@ -50,4 +50,20 @@ pub(crate) unsafe fn discard(_start: *mut u8, _size: usize) -> bool {
 ///
 /// # Safety
 /// As for the real one.
-pub(crate) unsafe fn avoid_huge_pages(_start: NonNull<u8>, _size: usize) {}
+pub(crate) unsafe fn use_huge_pages(_start: NonNull<u8>, _size: usize) -> bool {
+    true
+}
+
+/// Does nothing.
+///
+/// # Safety
+/// As for the real one.
+pub(crate) unsafe fn split_huge_page(_start: *mut u8, _size: usize) {}
+
+/// Does nothing.
+///
+/// # Safety
+/// As for the real one.
+pub(crate) unsafe fn avoid_huge_pages(_start: NonNull<u8>, _size: usize) -> bool {
+    true
+}

@@ -137,24 +137,35 @@ pub(crate) unsafe fn discard(start: *mut u8, size: usize) -> bool {
 }
 
 /// Asks for ordinary pages where the kernel would else use huge ones: a pool that is
-/// touched a page at a time must not cost 2 MiB.
+/// touched a page at a time must not cost 2 MiB. False if the kernel has no huge pages, or
+/// would have to split a mapping where no more are allowed.
 ///
 /// # Safety
 /// The bytes are mapped by this module.
-pub(crate) unsafe fn avoid_huge_pages(start: NonNull<u8>, size: usize) {
-    // The answer does not matter: a kernel without huge pages says EINVAL.
+pub(crate) unsafe fn avoid_huge_pages(start: NonNull<u8>, size: usize) -> bool {
     // SAFETY: the caller's promise.
-    let _ = unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_NOHUGEPAGE) };
+    unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_NOHUGEPAGE) == 0 }
 }
 
-/// Asks for huge pages: one fault for 2 MiB that will be filled.
+/// Asks for huge pages: one fault for 2 MiB that will be filled. False as above.
 ///
 /// # Safety
 /// The bytes are mapped by this module.
-pub(crate) unsafe fn use_huge_pages(start: NonNull<u8>, size: usize) {
-    // The answer does not matter: a kernel without huge pages says EINVAL.
+pub(crate) unsafe fn use_huge_pages(start: NonNull<u8>, size: usize) -> bool {
     // SAFETY: the caller's promise.
-    let _ = unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+    unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_HUGEPAGE) == 0 }
+}
+
+/// Has a huge page that `size` bytes at `start` are a part of taken apart, so that this part's
+/// memory is free as soon as it is discarded, and not when memory is short. (`MADV_COLD`, of
+/// part of a huge page, splits it: Linux, `mm/madvise.c`.)
+///
+/// # Safety
+/// The bytes are mapped by this module.
+pub(crate) unsafe fn split_huge_page(start: *mut u8, size: usize) {
+    // The answer does not matter: else it is split later.
+    // SAFETY: the caller's promise.
+    let _ = unsafe { libc::madvise(start.cast(), size, libc::MADV_COLD) };
 }
 
 /// Writes all of `bytes` to standard error, as far as it goes.

@@ -3,7 +3,7 @@
 
 use core::ptr::NonNull;
 
-use super::{page_size, unmap};
+use super::{errno, page_size, unmap};
 use crate::fault::{self, Call};
 
 /// Reserves `size` bytes of addresses, a multiple of the page size, that nobody may touch.
@@ -162,16 +162,18 @@ pub(crate) fn peek(address: usize, into: &mut [u8]) -> usize {
     usize::try_from(read).unwrap_or(0)
 }
 
-/// Waits for some milliseconds, less than a second, or until a signal comes. By the call's
-/// number, as `write_stderr`.
+/// Waits for some milliseconds, less than a second, whatever signals come. By the call's number,
+/// as `write_stderr`.
 pub(crate) fn sleep(milliseconds: i64) {
-    let time = libc::timespec {
+    let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: milliseconds * 1_000_000,
     };
-    let rest = core::ptr::null_mut::<libc::timespec>();
-    // SAFETY: the time is readable; what is left of it is not asked for.
-    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, rest) };
+    // Where a signal ends it, what is left of the time takes its place.
+    // SAFETY: the time is readable and writable.
+    while unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, &raw mut time) } != 0
+        && errno() == libc::EINTR
+    {}
 }
 
 /// The calling thread's number.

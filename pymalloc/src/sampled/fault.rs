@@ -18,14 +18,15 @@
 //!
 //! # Limits
 //! - A handler that was there before, and is not for this, is called with the signals blocked that it
-//!   asked for, but on the stack that is kept for signals; `SA_RESETHAND` is not heard.
+//!   asked for, but on the stack that is kept for signals; `SA_RESETHAND` is not heard. One that
+//!   another thread puts in at the same moment is lost.
 //! - If the second try succeeds, because the slot has a new block by then, the second handler stays
 //!   until the next fault: a stack's overflow then ends the process without a word.
 
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
-use core::ptr::null_mut;
+use core::ptr::{null, null_mut};
 
 use super::{dump, slots};
 
@@ -41,16 +42,19 @@ static PREVIOUS: Previous = Previous(UnsafeCell::new(MaybeUninit::zeroed()));
 
 /// Puts the handler in. For whoever reserves the slots, once.
 pub(super) fn install() {
-    handle_by(first, libc::SA_ONSTACK, PREVIOUS.0.get().cast());
+    // Beforehand: another thread may be in the handler before the call that puts it in returns.
+    // SAFETY: nothing is changed; the place is valid, and nobody reads it yet.
+    unsafe { libc::sigaction(libc::SIGSEGV, null(), PREVIOUS.0.get().cast()) };
+    handle_by(first, libc::SA_ONSTACK);
 }
 
-fn handle_by(handler: Handler, flag: c_int, previous: *mut libc::sigaction) {
+fn handle_by(handler: Handler, flag: c_int) {
     // SAFETY: numbers and pointers: zeros are one.
     let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
     action.sa_sigaction = handler as *const () as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | flag;
-    // SAFETY: valid, or null; the handlers can be called at any time.
-    unsafe { libc::sigaction(libc::SIGSEGV, &raw const action, previous) };
+    // SAFETY: valid; the handlers can be called at any time.
+    unsafe { libc::sigaction(libc::SIGSEGV, &raw const action, null_mut()) };
 }
 
 fn handle_as_before() {
@@ -61,7 +65,7 @@ fn handle_as_before() {
 
 extern "C" fn first(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     if address_in_slots(info).is_some() {
-        handle_by(second, 0, null_mut());
+        handle_by(second, 0);
     } else {
         pass_on(signal, info, context);
     }
@@ -70,7 +74,7 @@ extern "C" fn first(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_v
 extern "C" fn second(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let Some(address) = address_in_slots(info) else {
         // Another thread's, which comes again, for the first.
-        handle_by(first, libc::SA_ONSTACK, null_mut());
+        handle_by(first, libc::SA_ONSTACK);
         if was_sent(info) {
             pass_on(signal, info, context);
         }
@@ -103,6 +107,7 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: written by `install`, never again.
     let previous = unsafe { &*previous };
     match previous.sa_sigaction {
+        libc::SIG_IGN if was_sent(info) => {}
         libc::SIG_DFL | libc::SIG_IGN => {
             // A fault comes again at once, a signal that was sent has to be sent again.
             handle_as_before();

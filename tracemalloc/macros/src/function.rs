@@ -29,7 +29,7 @@ pub(crate) fn profile(options: &Options, item: TokenStream) -> Result<TokenStrea
     };
     refuse(&function.sig)?;
     let place = Place::of(&function);
-    // No name that an item of the user's may have: no span hides from those.
+    // No name that an item of the user's may have, here and below: no span hides from those.
     let call = Ident::new("__tracemalloc_call", Span::mixed_site());
     let lines = Lines {
         file: place.file.clone(),
@@ -40,10 +40,10 @@ pub(crate) fn profile(options: &Options, item: TokenStream) -> Result<TokenStrea
     let owned = owned_arguments(&mut function.sig.inputs);
     let begin = begin(options, &function.sig.ident, &place, &call);
     let (last, body) = (place.last, &function.block);
-    // By `return`, what the body's last expression borrows for its own time from the arguments is
-    // dropped before them, in all editions.
+    // As an arm, what the body's last expression borrows for its own time from the arguments is
+    // dropped before them, in all editions; and nothing comes after a body that does not end.
     let body = (!body.stmts.is_empty())
-        .then(|| quote_spanned!(Span::mixed_site()=> #[allow(unreachable_code)] return #body;));
+        .then(|| quote_spanned!(Span::mixed_site()=> match () { () => #body }));
     // First what is dropped last.
     let block: Block = syn::parse2(quote_spanned!(Span::mixed_site()=> {
         #begin
@@ -105,10 +105,10 @@ fn begin(options: &Options, name: &Ident, place: &Place, call: &Ident) -> TokenS
     let site = Span::mixed_site();
     let stream = match &options.stream {
         None => quote!(::core::option::Option::None),
-        Some(stream) => quote_spanned!(site=> ::core::option::Option::Some(|table| {
+        Some(stream) => quote_spanned!(site=> ::core::option::Option::Some(|__tracemalloc_table| {
             use ::std::io::Write as _;
-            let mut stream = #stream;
-            stream.write_all(table)
+            let mut __tracemalloc_stream = #stream;
+            __tracemalloc_stream.write_all(__tracemalloc_table)
         })),
     };
     let name = name.to_string();

@@ -12,6 +12,8 @@
 //!                                   }
 //! ```
 //!
+//! (The names that are added begin with `__tracemalloc_`: no item of a user's is called so.)
+//!
 //! Statements are added, and an arm of a `match` becomes a block: what there was is not changed,
 //! so it does what it did, and drops what it dropped, in that order. What leaves a block in any
 //! way, `return`, `?`, `break` or a panic, drops `_closing` before the block's other variables,
@@ -122,7 +124,7 @@ impl Notes {
         };
         let span = Span::mixed_site().located_at(span);
         let (call, line, method) = (&self.call, self.line, Ident::new(method, span));
-        Some(parse_quote_spanned!(span=> let _block = #call.#method(#line);))
+        Some(parse_quote_spanned!(span=> let __tracemalloc_block = #call.#method(#line);))
     }
 
     fn note(&self, span: Span, is_new: bool, line: u32, conditions: &[Attribute]) -> Stmt {
@@ -135,7 +137,9 @@ impl Notes {
     fn closing(&self, span: Span, line: u32, conditions: &[Attribute]) -> Stmt {
         let span = Span::mixed_site().located_at(span);
         let call = &self.call;
-        parse_quote_spanned!(span=> #(#conditions)* let _closing = #call.closing(#line);)
+        parse_quote_spanned! {span=>
+            #(#conditions)* let __tracemalloc_closing = #call.closing(#line);
+        }
     }
 }
 

@@ -113,11 +113,14 @@ impl Snapshot {
     /// `.4711-0.part`, and takes its place when it is whole and on the disk: a program that is
     /// killed meanwhile leaves the file that was there before, and a part that
     /// [`recover`](Self::recover) reads up to where it was cut, and that nobody removes. A link to
-    /// a file stays one, a link to nothing is replaced.
+    /// a file stays one, a link to nothing is replaced. The new file has the old one's owner, group and
+    /// permissions, or where this process may not give it those, fewer permissions; an access control
+    /// list is lost, and its mask becomes the group's permissions.
     ///
     /// What is no regular file, such as a pipe, or is open already, such as `/dev/stdout`, is
     /// written where it is; so is a file that cannot be replaced, as it is mounted alone, or its
-    /// folder takes no others.
+    /// folder takes no others. Where that goes wrong half-way, the error names a part that is whole,
+    /// if there is one.
     ///
     /// # Errors
     ///

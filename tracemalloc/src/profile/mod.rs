@@ -15,6 +15,7 @@ mod table;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use crate::measure::{self, Region};
@@ -77,14 +78,18 @@ use crate::memory_info;
 /// | tracing is on | bytes in traced blocks of all threads: estimated if they are samples |
 /// | else | resident memory of the process, in whole pages |
 ///
+/// It stays what it was when the outermost call began: where tracing stops meanwhile, all that was
+/// traced seems to be freed.
+///
 /// # Which line it is put down to
 ///
 /// - A statement of several lines counts as its first, but for the blocks in it, whose statements
 ///   have lines of their own.
 /// - What a block's variables free counts as the block's closing brace, however the block is left:
 ///   at its end, by `return`, `?`, `break` or a panic, after which the table is printed as well.
-///   So do the function's arguments; but `self`, and what is before an argument that is taken apart
-///   in the signature, are freed after the table is made.
+///   So do the function's arguments, but for `self`; for one that is no plain name (`name` or
+///   `mut name`), or has attributes; and for those before such a one: they are freed after the table
+///   is made.
 /// - Closures and `async` blocks count as the line that runs them, as does whatever else is called.
 /// - A function that calls itself has one table, which the outermost call prints. So has each thread.
 /// - Two statements on one line count as one.
@@ -96,7 +101,7 @@ use crate::memory_info;
 ///
 /// `#[profile(stream = EXPRESSION)]` writes the table elsewhere than to standard error. The
 /// expression gives a [`Write`](std::io::Write), or a lock of one; it is asked for it each time,
-/// and sees no variables of the function. Errors of the stream are ignored. What it allocates is not
+/// and sees no variables of the function. Its errors and panics are ignored. What it allocates is not
 /// counted, and so is missing where the program frees it.
 ///
 /// ```
@@ -377,11 +382,12 @@ impl Drop for Call {
         uncounted(|| {
             let _ = TOP.try_with(|top| top.replace(sheet.below.clone()));
             let table = sheet.to_string();
-            // Nobody is there to be told.
-            let _ = match sheet.site.stream {
+            // Nobody is there to be told. The function may be panicking already: a second panic
+            // that got out of here would end the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| match sheet.site.stream {
                 Some(stream) => stream(table.as_bytes()),
                 None => io::stderr().write_all(table.as_bytes()),
-            };
+            }));
             drop((table, sheet));
         });
     }

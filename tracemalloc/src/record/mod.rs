@@ -52,6 +52,7 @@ use std::time::Instant;
 
 pub use error::{NotTracing, PeakError, StartError};
 pub use settings::{BadConfig, Config, Mode, Unwinder};
+pub(crate) use thread::is_forking;
 pub use traced::Traced;
 
 use hooks::{BEGAN, Entry, LIVE, STACKS};

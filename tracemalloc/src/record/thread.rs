@@ -157,7 +157,7 @@ pub(super) fn set_forking(forking: bool) {
 }
 
 /// Whether this thread has all locks of the recorder's, for a fork.
-pub(super) fn is_forking() -> bool {
+pub(crate) fn is_forking() -> bool {
     LOCAL.with(|local| local.forking.get())
 }
 

@@ -82,8 +82,9 @@ pub(super) unsafe fn known(object: Object) -> Option<ObjectId> {
 }
 
 /// Gives the memory back that object numbers take, about 16 bytes for each living object
-/// that a snapshot has seen. Objects get new numbers from then on, and graphs of before
-/// do not find them.
+/// that a snapshot has seen, and for some that ended while it was taken, until there is another
+/// object in their place. Objects get new numbers from then on, and graphs of before do not find
+/// them.
 ///
 /// ```
 /// use cyclegc::sync::{Gc, objgraph};

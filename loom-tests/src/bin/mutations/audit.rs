@@ -186,7 +186,7 @@ fn is_red(of: Crate, test: &Shown, work: &Path) -> io::Result<bool> {
                 let text = "the models do not compile, see `cargo test --no-run` there";
                 return Err(io::Error::other(text));
             }
-            Ok(!models_pass(subject, work, part)?)
+            Ok(!models_pass(subject, work, &[part])?)
         }
         Shown::Sanitizer(file, name) => sanitizer_reports(of, file.as_deref(), name, work),
         Shown::Argued | Shown::Spare => Ok(false),
