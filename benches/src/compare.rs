@@ -180,6 +180,8 @@ fn measure(results: &mut Results, rows: &[&'static Row], options: &Options) {
     for pass in 0..passes {
         for (plan, cells) in plans.iter().zip(&mut cells) {
             for round in plan.rounds_of(pass, passes) {
+                // Each round begins with another: what ran just before is not always the same.
+                cells.rotate_left(1.min(cells.len()));
                 for cell in &mut *cells {
                     let built = &results.built[cell.built];
                     progress.step(&format!("{} {}", plan.row.name, built.contender.name));
@@ -195,7 +197,8 @@ fn measure(results: &mut Results, rows: &[&'static Row], options: &Options) {
             }
         }
     }
-    for cells in cells {
+    for mut cells in cells {
+        cells.sort_by_key(|cell| cell.built);
         results.add_row(cells);
     }
     progress.end();
