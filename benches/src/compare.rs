@@ -181,7 +181,8 @@ fn measure(results: &mut Results, rows: &[&'static Row], options: &Options) {
         for (plan, cells) in plans.iter().zip(&mut cells) {
             for round in plan.rounds_of(pass, passes) {
                 // Each round begins with another: what ran just before is not always the same.
-                cells.rotate_left(1.min(cells.len()));
+                let next = cells.len().min(1);
+                cells.rotate_left(next);
                 for cell in &mut *cells {
                     let built = &results.built[cell.built];
                     progress.step(&format!("{} {}", plan.row.name, built.contender.name));
