@@ -12,8 +12,8 @@
 //!  machine      what it was measured on
 //! ```
 //!
-//! Runs are interleaved: each contender runs once, then each again; and all rows run once,
-//! then all again, minutes later. What else the machine does falls on all of them.
+//! Runs are interleaved: each contender of a row runs once, then each again, in another order,
+//! after a round of other rows. What else the machine does falls on all of them.
 
 mod build;
 mod charts;
