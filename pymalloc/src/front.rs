@@ -31,9 +31,8 @@
 use core::cell::Cell;
 use core::ptr::null_mut;
 
-use crate::block::Block;
+use crate::block::{Block, Taken};
 use crate::pool_list::PoolList;
-use crate::remote_free::Taken;
 
 /// What the hit paths touch. Sixteen bytes, so that four classes share a cache line and
 /// a class is found by one shift.
