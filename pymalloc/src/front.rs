@@ -22,7 +22,7 @@
 //!
 //! # Invariants
 //! 1. `room = capacity - length of current`. The capacity is 0, and both lists empty,
-//!    before a thread's first call and after its exit, so that the first step of
+//!    before a thread is enlisted and after its exit, so that the first step of
 //!    either kind takes the slow way.
 //!
 //! # Access

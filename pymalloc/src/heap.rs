@@ -14,8 +14,8 @@
 //! ```
 //!
 //! # States of the heap
-//! `New` (not used yet) → `Live` → `Guest` (the thread is exiting, or could not
-//! be enlisted). A guest owns nothing: it borrows single blocks and gives each back at
+//! `New` (not used yet, or there was no memory to enlist the thread) → `Live` → `Guest` (the
+//! thread is exiting, or nobody would tell of its exit). A guest owns nothing: it borrows single blocks and gives each back at
 //! once, so allocation works in any destructor, and nothing is left behind. So does a new
 //! heap with what it frees, up to a number (`ENLISTING_FREE`).
 //!
@@ -184,26 +184,20 @@ impl Heap {
         result
     }
 
-    /// Gives the thread its place in the registry; without memory for one, or where
-    /// `willing` is false, it is a guest.
+    /// Gives the thread its place in the registry; where `willing` is false it is a guest, and
+    /// without memory for a place it stays new.
     pub(crate) fn enlist(&self, shared: &Shared, willing: bool) {
         debug_assert!(self.is_new());
-        let member = if willing {
-            shared.registry.enlist()
-        } else {
-            None
-        };
-        match member {
-            Some((id, member)) => {
-                self.given.set(0);
-                self.id.set(id);
-                self.member.set(Some(member));
-                self.state.set(State::Live);
-                for class in SizeClass::all() {
-                    self.front(class).open(self.front_capacity(class));
-                }
+        if !willing {
+            self.state.set(State::Guest);
+        } else if let Some((id, member)) = shared.registry.enlist() {
+            self.given.set(0);
+            self.id.set(id);
+            self.member.set(Some(member));
+            self.state.set(State::Live);
+            for class in SizeClass::all() {
+                self.front(class).open(self.front_capacity(class));
             }
-            None => self.state.set(State::Guest),
         }
     }
 
