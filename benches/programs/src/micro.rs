@@ -67,7 +67,7 @@ pub fn live_10_mb(scale: Scale) -> Report {
 /// 1 GB of blocks of 16 to 512 bytes are alive; a random one is replaced.
 #[must_use]
 pub fn live_1_gb(scale: Scale) -> Report {
-    live(scale.of(8_000_000), 1_000_000_000)
+    live(scale.of(4_000_000), 1_000_000_000)
 }
 
 fn live(count: usize, bytes: usize) -> Report {
@@ -155,7 +155,7 @@ pub fn biggrow(scale: Scale) -> Report {
 /// If memory runs out, or an address is not aligned.
 #[must_use]
 pub fn aligned(scale: Scale) -> Report {
-    let count = scale.of(12_000_000);
+    let count = scale.of(6_000_000);
     let mut random = Random::new();
     let mut slots: Vec<Option<Aligned>> = Vec::new();
     slots.resize_with(256, || None);
