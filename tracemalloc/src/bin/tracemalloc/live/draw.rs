@@ -64,8 +64,9 @@ pub(super) fn draw(app: &App, frame: &mut Frame<'_>) {
             buffer,
         );
     } else if app.seen.is_none() {
-        let text = format!("waiting for {}", app.file);
-        put(buffer, layout.table, 0, tail(&text, layout.table.width));
+        let room = layout.table.width.saturating_sub(12);
+        let text = format!("waiting for {}", tail(&app.file, room));
+        put(buffer, layout.table, 0, text);
     } else {
         table::draw(app, &layout, buffer);
         panel(app, layout.panel, buffer);
