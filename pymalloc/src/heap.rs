@@ -73,6 +73,7 @@ const GROWING: u8 = 8;
 /// memory of stacks that it no longer keeps) after a thread's exit was told, and if that is the
 /// first that this thread does with memory, nobody will be told of its exit. (Nor where a
 /// thread uses memory first in the last round of its keys' destructors.)
+#[cfg(not(loom))]
 const FREES_UNKNOWN: usize = if cfg!(feature = "initial-exec") {
     64
 } else {

@@ -15,6 +15,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::file::replace;
 use crate::snapshot::{Size, Snapshot, TimelinePoint};
 
 const WIDTH: f64 = 1000.0;
@@ -128,6 +129,19 @@ impl Snapshot {
             None => "Memory of the process".to_owned(),
         };
         plot(&title, self.timeline(), writer)
+    }
+
+    /// Draws what [`plot`](Self::plot) draws into a file, which is replaced as
+    /// [`dump`](Self::dump) replaces one.
+    ///
+    /// # Errors
+    ///
+    /// [`PlotError`]: those of `plot`, then nothing is written; and what the system says of the
+    /// file, or of a new one in its folder.
+    pub fn plot_to(&self, path: impl AsRef<Path>) -> Result<(), PlotError> {
+        let mut picture = Vec::new();
+        self.plot(&mut picture)?;
+        replace(path.as_ref(), |mut file| file.write_all(&picture)).map_err(PlotError::Write)
     }
 }
 

@@ -318,6 +318,16 @@ fn a_timeline_is_plotted_and_its_absence_told() {
     let own = files.failure(&["plot", "a.tmal", "-o", "a.tmal"]);
     assert!(own.contains("overwritten"), "{own}");
 
+    // The old picture's file has another name, too, under which it stays.
+    std::fs::write(files.path("a.timeline.svg"), "old").unwrap();
+    std::fs::hard_link(files.path("a.timeline.svg"), files.path("old.svg")).unwrap();
+    files.stdout(&["plot", "a.tmal"]);
+    let read = |name| std::fs::read_to_string(files.path(name)).unwrap();
+    assert_eq!(read("a.timeline.svg"), written);
+    assert_eq!(read("old.svg"), "old");
+    let missing = files.failure(&["plot", "a.tmal", "-o", "no/a.svg"]);
+    assert!(missing.contains("no/a.svg: No such file"), "{missing}");
+
     let mut raw = recorded_once();
     raw.timeline.clear();
     Snapshot::from(raw).dump(files.path("none.tmal")).unwrap();

@@ -51,16 +51,15 @@ pub(crate) fn plot(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let place = Place::new(input, "timeline.svg", output)?;
-    let mut picture = Vec::new();
-    snapshot.plot(&mut picture).map_err(|error| match error {
-        PlotError::TooFewPoints => format!("{} has {error}", input.display()),
-        error => error.to_string(),
-    })?;
-    place.write(
-        out,
-        |writer| writer.write_all(&picture),
-        |path| fs::write(path, &picture),
-    )
+    let plotted = match &place.0 {
+        Some(path) => snapshot.plot_to(path),
+        None => snapshot.plot(&mut *out),
+    };
+    match plotted {
+        Ok(()) => place.tell(out),
+        Err(PlotError::Write(error)) => Err(place.failure(error)),
+        Err(error) => Err(format!("{} has {error}", input.display()).into()),
+    }
 }
 
 impl Place {
@@ -83,12 +82,28 @@ impl Place {
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
         replace: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<(), Failure> {
-        let Some(path) = &self.0 else {
-            return Ok(write(out)?);
+        let written = match &self.0 {
+            Some(path) => replace(path),
+            None => write(out),
         };
-        replace(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        writeln!(out, "wrote {}", path.display())?;
+        written.map_err(|error| self.failure(error))?;
+        self.tell(out)
+    }
+
+    /// Says which file was written.
+    fn tell(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        if let Some(path) = &self.0 {
+            writeln!(out, "wrote {}", path.display())?;
+        }
         Ok(())
+    }
+
+    /// What could not be written, and why.
+    fn failure(&self, error: io::Error) -> Failure {
+        match &self.0 {
+            Some(path) => format!("{}: {error}", path.display()).into(),
+            None => error.into(),
+        }
     }
 }
 
