@@ -12,8 +12,8 @@
 //!  machine      what it was measured on
 //! ```
 //!
-//! Runs are interleaved: each contender runs once, then each again; and all rows run once,
-//! then all again, minutes later. What else the machine does falls on all of them.
+//! Runs are interleaved: each contender of a row runs once, then each again, in another order,
+//! after a round of other rows. What else the machine does falls on all of them.
 
 mod build;
 mod charts;
@@ -180,6 +180,9 @@ fn measure(results: &mut Results, rows: &[&'static Row], options: &Options) {
     for pass in 0..passes {
         for (plan, cells) in plans.iter().zip(&mut cells) {
             for round in plan.rounds_of(pass, passes) {
+                // Each round begins with another: what ran just before is not always the same.
+                let next = cells.len().min(1);
+                cells.rotate_left(next);
                 for cell in &mut *cells {
                     let built = &results.built[cell.built];
                     progress.step(&format!("{} {}", plan.row.name, built.contender.name));
@@ -195,7 +198,8 @@ fn measure(results: &mut Results, rows: &[&'static Row], options: &Options) {
             }
         }
     }
-    for cells in cells {
+    for mut cells in cells {
+        cells.sort_by_key(|cell| cell.built);
         results.add_row(cells);
     }
     progress.end();

@@ -17,7 +17,7 @@
 //! `New` (not used yet) → `Live` → `Guest` (the thread is exiting, or could not
 //! be enlisted). A guest owns nothing: it borrows single blocks and gives each back at
 //! once, so allocation works in any destructor, and nothing is left behind. So does a new
-//! heap with what it frees, up to a number (`FREES_UNKNOWN`).
+//! heap with what it frees, up to a number (`ENLISTING_FREE`).
 //!
 //! # Invariants
 //! 1. A pool whose owner is this heap's `id` is either on `pools` of its class, or
@@ -68,16 +68,16 @@ const IDLE_FROM: usize = POOL_SIZE / 8;
 /// The appetite of a class that grows: it has had two to seven pools, by its size.
 const GROWING: u8 = 8;
 
-/// A thread that only frees is enlisted when it has freed this many blocks. Where this is C's
+/// A thread that only frees is enlisted with its free of this number. Where this is C's
 /// malloc, the C library may free what other threads have left (glibc: the thread-local
 /// memory of stacks that it no longer keeps) after a thread's exit was told, and if that is the
 /// first that this thread does with memory, nobody will be told of its exit. (Nor where a
 /// thread uses memory first in the last round of its keys' destructors.)
 #[cfg(not(loom))]
-const FREES_UNKNOWN: usize = if cfg!(feature = "initial-exec") {
-    64
+const ENLISTING_FREE: usize = if cfg!(feature = "initial-exec") {
+    65
 } else {
-    0
+    1
 };
 
 /// The heap of one thread.
@@ -161,9 +161,9 @@ impl Heap {
     /// enlisted for them.
     #[cfg(not(loom))]
     pub(crate) fn has_freed_many(&self) -> bool {
-        let freed = self.given.get();
-        self.given.set(freed + 1);
-        freed >= FREES_UNKNOWN
+        let freed = self.given.get() + 1;
+        self.given.set(freed);
+        freed >= ENLISTING_FREE
     }
 
     /// Calls `f`, which may allocate, with a new heap as a guest's: nothing that `f` does

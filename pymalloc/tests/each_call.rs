@@ -22,7 +22,7 @@ const MOST_CALLS: usize = 2_000;
 fn program() -> Vec<Op> {
     let mut random = Random::new(21);
     let mut ops = Vec::new();
-    for round in 0..40 {
+    for round in 0..60 {
         let thread = random.below(THREAD_COUNT - 1);
         let size = size(&mut random);
         let align = 1 << random.below(if round % 4 == 0 { 20 } else { 5 });

@@ -7,8 +7,8 @@
 //! After a free the memory is gone at once, and its addresses stay reserved until
 //! 64 others, or 256 MiB, were freed: whoever touches them faults. They are given up where the
 //! system refuses a request: it has no more addresses, allows no more mappings, or has no more
-//! memory, which it does not tell from these. Those of a block of more than 256 MiB are not kept. Growth moves the pages; of a block that shrinks those behind are taken
-//! away.
+//! memory, which it does not tell from these. Those of a block of more than 256 MiB are not
+//! kept. Growth moves the pages; of a block that shrinks those behind are taken away.
 
 use core::alloc::Layout;
 use core::ptr::{NonNull, null_mut};
