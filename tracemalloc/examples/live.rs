@@ -25,10 +25,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let _dumper = Dumper::start(&file, Duration::from_secs(1))?;
     println!("writing {} every second", file.display());
     let mut application = application::run();
-    for _ in 0..2400 {
+    for _ in 0..600 {
         application.leak();
         application.forget();
-        thread::sleep(Duration::from_millis(250));
+        thread::sleep(Duration::from_secs(1));
     }
     Ok(())
 }

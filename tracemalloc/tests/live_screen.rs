@@ -82,9 +82,8 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn start(kind: &str, stderr: Option<Stdio>, file: &Path) -> Self {
+    fn start(kind: &str, size: libc::winsize, stderr: Option<Stdio>, file: &Path) -> Self {
         let (mut person, mut line) = (0, 0);
-        let size = size(80, 24);
         // SAFETY: places for two descriptors and a size; a name is not asked for, nor other modes.
         let opened = unsafe {
             libc::openpty(
@@ -270,7 +269,7 @@ fn screen(written: &str) -> Vec<String> {
 fn a_screen_shows_each_snapshot_and_gives_the_terminal_back() {
     let folder = Folder::new("shows");
     let path = folder.0.join("a.tmal");
-    let mut terminal = Terminal::start("xterm-256color", None, &path);
+    let mut terminal = Terminal::start("xterm-256color", size(80, 24), None, &path);
     let modes = terminal.modes();
     terminal.wait_for_text("waiting for ");
     dump(&path, 20);
@@ -307,7 +306,8 @@ fn a_screen_shows_each_snapshot_and_gives_the_terminal_back() {
 #[test]
 fn a_signal_ends_it_and_the_terminal_is_given_back() {
     let folder = Folder::new("signal");
-    let mut terminal = Terminal::start("xterm", None, &folder.0.join("a.tmal"));
+    let path = folder.0.join("a.tmal");
+    let mut terminal = Terminal::start("xterm", size(80, 24), None, &path);
     let modes = terminal.modes();
     terminal.wait_for_text("waiting for ");
     assert_ne!(terminal.modes(), modes);
@@ -319,11 +319,15 @@ fn a_signal_ends_it_and_the_terminal_is_given_back() {
 }
 
 #[test]
-fn a_terminal_that_knows_only_lines_gets_lines() {
-    let folder = Folder::new("dumb");
+fn a_terminal_that_has_no_screen_gets_lines() {
+    let folder = Folder::new("lines");
     let path = folder.0.join("a.tmal");
     dump(&path, 20);
-    let mut terminal = Terminal::start("dumb", Some(Stdio::null()), &path);
+    let mut terminal = Terminal::start("dumb", size(80, 24), Some(Stdio::null()), &path);
     terminal.wait_for_text("src/nowhere.rs:17: size=19.5 KiB");
     assert!(!terminal.written().contains('\x1b'));
+    // Of one without a size nobody knows where a line ends.
+    let mut terminal = Terminal::start("xterm", size(0, 0), Some(Stdio::null()), &path);
+    terminal.wait_for_text("src/nowhere.rs:17: size=19.5 KiB");
+    assert!(!terminal.written().contains(ENTER));
 }

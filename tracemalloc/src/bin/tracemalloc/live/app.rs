@@ -107,7 +107,10 @@ impl App {
             Event::Key(key) => self.press(key),
             Event::Area(area) => self.area = area,
             Event::Time(now) => self.now = now,
-            Event::Seen(seen) if self.is_paused => self.held = Some(seen),
+            Event::Seen(seen) if self.is_paused => {
+                self.trouble = None;
+                self.held = Some(seen);
+            }
             Event::Seen(seen) => self.show(seen),
             Event::Memory(memory) if !self.is_paused => {
                 if let Some(seen) = &mut self.seen {
@@ -137,8 +140,8 @@ impl App {
         }
         let last = self.rows.len().saturating_sub(1);
         match key.code {
-            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
-                self.is_over = true;
+            KeyCode::Char(c) if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                self.is_over |= c == 'c';
             }
             KeyCode::Char('q') => self.is_over = true,
             KeyCode::Esc if self.has_help => self.has_help = false,
@@ -249,11 +252,11 @@ impl App {
             self.before.as_ref(),
         ];
         // Those that are no more have their tracebacks in the snapshot before.
-        let tracebacks = snapshots.into_iter().flatten().map(|snapshot| {
+        let mut tracebacks = snapshots.into_iter().flatten().map(|snapshot| {
             let group = snapshot.filter_group(self.key, self.cumulative, &row.group);
             group.statistics(KeyType::Traceback, false)
         });
-        let tracebacks = tracebacks.into_iter().find(|found| !found.is_empty())?;
+        let tracebacks = tracebacks.find(|found| !found.is_empty())?;
         let largest = tracebacks.first()?;
         let title = match tracebacks.len() {
             1 => format!("traceback of {}", row.name),

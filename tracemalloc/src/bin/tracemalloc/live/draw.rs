@@ -135,7 +135,7 @@ fn size(bytes: u64) -> String {
 fn head(app: &App, head: Head, area: Rect, buffer: &mut Buffer) {
     if head == Head::Line {
         let text = match (&app.trouble, &app.seen) {
-            (Some(trouble), _) => trouble.clone(),
+            (Some(trouble), _) => tail(trouble, area.width).into_owned(),
             (None, Some(seen)) => {
                 let traced = size(seen.snapshot.traced_memory().0);
                 format!("{traced} traced, {}", app.file)
@@ -226,9 +226,13 @@ fn chart(
 fn note(app: &App, area: Rect, buffer: &mut Buffer) {
     let missing = app.seen.as_ref().and_then(|seen| seen.missing.first());
     let (text, color) = match (&app.trouble, missing) {
-        (Some(trouble), _) => (trouble.clone(), Color::Red),
-        _ if app.is_paused => ("paused".to_owned(), Color::Yellow),
-        (None, Some(missing)) => (format!("warning: {missing}"), Color::Yellow),
+        (Some(trouble), _) => (tail(trouble, area.width), Color::Red),
+        _ if app.is_paused => ("paused".into(), Color::Yellow),
+        (None, Some(missing)) => {
+            let warning = "warning: ";
+            let missing = tail(missing, area.width.saturating_sub(warning.len() as u16));
+            (format!("{warning}{missing}").into(), Color::Yellow)
+        }
         (None, None) => return,
     };
     let row = area.height.saturating_sub(1);

@@ -18,10 +18,11 @@ use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event as Input};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode,
 };
 use ratatui::layout::Rect;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 use super::app::{App, Event, Seen};
@@ -38,7 +39,12 @@ const MEMORY_AGE: Duration = Duration::from_secs(1);
 
 /// Whether there is a terminal to show a screen on, and to hear keys from.
 pub(super) fn is_possible() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal() && !is_dumb()
+    io::stdin().is_terminal() && io::stdout().is_terminal() && !is_dumb() && has_room()
+}
+
+/// Whether the terminal knows its size: a serial line does not.
+fn has_room() -> bool {
+    terminal::size().is_ok_and(|(width, height)| width > 0 && height > 0)
 }
 
 /// Whether the terminal is said to know no more than lines of text.
@@ -50,7 +56,7 @@ pub(super) fn is_dumb() -> bool {
 pub(super) fn watch(file: &Path, interval: Duration, view: View) -> Result<(), Failure> {
     let mut app = App::new(file, view.key, view.cumulative);
     let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGINT, SIGTERM] {
+    for number in [SIGINT, SIGQUIT, SIGTERM] {
         flag::register_usize(number, Arc::clone(&signal), number.unsigned_abs() as usize)?;
     }
     let looks = look_on(file.to_owned(), interval, view.select, view.symbols)?;
@@ -83,22 +89,26 @@ fn go_on(
         match looks.try_recv() {
             Ok(event) => app.handle(event),
             Err(TryRecvError::Empty) => {}
-            Err(TryRecvError::Disconnected) => return Err("nobody looks any more".into()),
+            Err(TryRecvError::Disconnected) => return Err("looking on has failed".into()),
+        }
+        // ORDERING: Relaxed suffices: no memory goes with it.
+        if !IS_TAKEN.load(Relaxed) {
+            return Err("looking on has failed".into());
         }
         let size = screen.terminal.size()?;
         app.handle(Event::Area(Rect::from(size)));
         screen.terminal.draw(|frame| draw(app, frame))?;
         // A size that is another now is seen when it is drawn again.
         wait(tick)?;
-        while !app.is_over && event::poll(Duration::ZERO)? {
-            if let Input::Key(key) = event::read()? {
-                app.handle(Event::Key(key));
-            }
-        }
         // ORDERING: Relaxed suffices: the number says it all.
         match signal.load(Relaxed) {
             0 => {}
             number => return Ok(End::Signal(i32::try_from(number)?)),
+        }
+        while !app.is_over && event::poll(Duration::ZERO)? {
+            if let Input::Key(key) = event::read()? {
+                app.handle(Event::Key(key));
+            }
         }
     }
     Ok(End::Key)
@@ -219,7 +229,7 @@ impl Screen {
             give_back();
             told(panic);
         }));
-        let mut out = terminal()?;
+        let mut out = output()?;
         // ORDERING: Relaxed suffices: no memory goes with it.
         IS_TAKEN.store(true, Relaxed);
         let taken = Taken;
@@ -252,12 +262,12 @@ fn give_back() {
     }
     // A terminal that does not hear has nowhere to say so.
     let _ = disable_raw_mode();
-    if let Ok(mut out) = terminal() {
+    if let Ok(mut out) = output() {
         let _ = execute!(out, LeaveAlternateScreen, Show);
     }
 }
 
 /// Standard output without its lock, which the main thread has and a panic in another would wait for.
-fn terminal() -> io::Result<File> {
+fn output() -> io::Result<File> {
     Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
 }

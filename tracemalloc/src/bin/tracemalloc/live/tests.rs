@@ -217,6 +217,9 @@ q quit  ? help  s sort  k key  p pause";
     app.handle(Event::Trouble("memory.tmal: it\nis locked".to_owned()));
     assert_eq!(screen(&app, 80, 24)[6], r"memory.tmal: it\u{a}is locked");
     assert_eq!(screen(&app, 80, 3)[0], r"memory.tmal: it\u{a}is locked");
+    // The reason is at the end.
+    assert_eq!(screen(&app, 10, 24)[6], "…is locked");
+    assert_eq!(screen(&app, 10, 3)[0], "…is locked");
     app.handle(first());
     assert_eq!(screen(&app, 80, 24)[6], "");
 }
@@ -307,6 +310,9 @@ fn a_pause_holds_back_what_is_seen() {
     app.handle(first());
     app.handle(second());
     app.handle(Event::Memory(None));
+    app.handle(Event::Trouble("it is locked".to_owned()));
+    assert_eq!(screen(&app, 80, 24)[6], "it is locked");
+    app.handle(second());
     assert_eq!(screen(&app, 80, 24)[6], "paused");
     assert_eq!((app.points.len(), app.rows.len()), (1, 2));
     press(&mut app, &[KeyCode::Char('p')]);
@@ -348,7 +354,9 @@ fn it_ends_by_three_keys() {
     ]));
     assert!(!over(&[KeyCode::Char('c')]));
     let mut app = app();
-    let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-    app.handle(Event::Key(interrupt));
-    assert!(app.is_over);
+    for (c, is_over) in [('q', false), ('c', true)] {
+        let key = KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL);
+        app.handle(Event::Key(key));
+        assert_eq!(app.is_over, is_over);
+    }
 }
