@@ -71,12 +71,16 @@ fn dump(path: &Path, blocks: usize) {
     snapshot.dump(path).unwrap();
 }
 
+type Modes = [libc::tcflag_t; 4];
+
 /// The tool in a terminal of its own.
 struct Terminal {
     /// What a person has: keys and a screen.
     person: File,
     /// What the program has.
     line: File,
+    /// How it treated what is typed and written before there was a program.
+    before: Modes,
     child: Child,
     written: Arc<Mutex<Vec<u8>>>,
 }
@@ -99,6 +103,7 @@ impl Terminal {
         let person = unsafe { File::from_raw_fd(person) };
         // SAFETY: the same.
         let line = unsafe { File::from_raw_fd(line) };
+        let before = modes(&line);
         let mut command = Command::new(env!("CARGO_BIN_EXE_tracemalloc"));
         command.args(["live", "--interval", "0.01"]).arg(file);
         command.env("TERM", kind);
@@ -120,6 +125,7 @@ impl Terminal {
         Self {
             person,
             line,
+            before,
             child,
             written,
         }
@@ -164,19 +170,9 @@ impl Terminal {
         }
     }
 
-    /// How the terminal treats what is typed and written.
-    fn modes(&self) -> [libc::tcflag_t; 4] {
-        // SAFETY: plain numbers, of which zero is one.
-        let mut modes: libc::termios = unsafe { std::mem::zeroed() };
-        // SAFETY: a place for what is asked for.
-        let result = unsafe { libc::tcgetattr(self.line.as_raw_fd(), &raw mut modes) };
-        assert_eq!(result, 0, "{}", io::Error::last_os_error());
-        [modes.c_iflag, modes.c_oflag, modes.c_cflag, modes.c_lflag]
-    }
-
     /// Waits until the terminal is as it was before.
-    fn assert_given_back(&mut self, modes: [libc::tcflag_t; 4]) {
-        assert_eq!(self.modes(), modes);
+    fn assert_given_back(&mut self) {
+        assert_eq!(modes(&self.line), self.before);
         let begin = Instant::now();
         loop {
             // The last of it may not have been read yet.
@@ -199,6 +195,16 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// How a terminal treats what is typed and written.
+fn modes(line: &File) -> Modes {
+    // SAFETY: plain numbers, of which zero is one.
+    let mut modes: libc::termios = unsafe { std::mem::zeroed() };
+    // SAFETY: a place for what is asked for.
+    let result = unsafe { libc::tcgetattr(line.as_raw_fd(), &raw mut modes) };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+    [modes.c_iflag, modes.c_oflag, modes.c_cflag, modes.c_lflag]
 }
 
 const fn size(width: u16, height: u16) -> libc::winsize {
@@ -270,7 +276,6 @@ fn a_screen_shows_each_snapshot_and_gives_the_terminal_back() {
     let folder = Folder::new("shows");
     let path = folder.0.join("a.tmal");
     let mut terminal = Terminal::start("xterm-256color", size(80, 24), None, &path);
-    let modes = terminal.modes();
     terminal.wait_for_text("waiting for ");
     dump(&path, 20);
     terminal.wait_for_text(&format!("process {} runs", std::process::id()));
@@ -300,7 +305,31 @@ fn a_screen_shows_each_snapshot_and_gives_the_terminal_back() {
     terminal.wait_for("larger screen", |screen| screen[29].starts_with("q quit "));
     terminal.press("q");
     assert!(terminal.end().success());
-    terminal.assert_given_back(modes);
+    terminal.assert_given_back();
+}
+
+#[test]
+fn a_file_that_was_cut_is_told_of_until_the_next() {
+    let folder = Folder::new("cut");
+    let path = folder.0.join("a.tmal");
+    let mut terminal = Terminal::start("xterm", size(80, 24), None, &path);
+    dump(&path, 20);
+    terminal.wait_for_text("19.5 KiB");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    terminal.wait_for_text("warning: ends at byte ");
+    terminal.wait_for_text("19.5 KiB");
+    fs::write(&path, "no snapshot").unwrap();
+    terminal.wait_for_text("is not a snapshot");
+    // What was seen last is still there.
+    terminal.wait_for_text("src/nowhere.rs:17");
+    dump(&path, 19);
+    terminal.wait_for_text("-1000 B");
+    terminal.wait_for("end of trouble", |screen| {
+        !screen.iter().any(|line| line.contains("snapshot"))
+    });
+    terminal.press("\x03");
+    assert!(terminal.end().success());
 }
 
 #[test]
@@ -308,14 +337,13 @@ fn a_signal_ends_it_and_the_terminal_is_given_back() {
     let folder = Folder::new("signal");
     let path = folder.0.join("a.tmal");
     let mut terminal = Terminal::start("xterm", size(80, 24), None, &path);
-    let modes = terminal.modes();
     terminal.wait_for_text("waiting for ");
-    assert_ne!(terminal.modes(), modes);
+    assert_ne!(modes(&terminal.line), terminal.before);
     let child = terminal.child.id().cast_signed();
     // SAFETY: the child is not waited for yet, so the number is its own.
     assert_eq!(unsafe { libc::kill(child, libc::SIGTERM) }, 0);
     assert_eq!(terminal.end().signal(), Some(libc::SIGTERM));
-    terminal.assert_given_back(modes);
+    terminal.assert_given_back();
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn size(bytes: u64) -> String {
 fn head(app: &App, head: Head, area: Rect, buffer: &mut Buffer) {
     if head == Head::Line {
         let text = match (&app.trouble, &app.seen) {
-            (Some(trouble), _) => tail(trouble, area.width).into_owned(),
+            (Some(trouble), _) => without_file(app, trouble).to_owned(),
             (None, Some(seen)) => {
                 let traced = size(seen.snapshot.traced_memory().0);
                 format!("{traced} traced, {}", app.file)
@@ -226,17 +226,22 @@ fn chart(
 fn note(app: &App, area: Rect, buffer: &mut Buffer) {
     let missing = app.seen.as_ref().and_then(|seen| seen.missing.first());
     let (text, color) = match (&app.trouble, missing) {
-        (Some(trouble), _) => (tail(trouble, area.width), Color::Red),
-        _ if app.is_paused => ("paused".into(), Color::Yellow),
+        (Some(trouble), _) => (without_file(app, trouble).to_owned(), Color::Red),
+        _ if app.is_paused => ("paused".to_owned(), Color::Yellow),
         (None, Some(missing)) => {
-            let warning = "warning: ";
-            let missing = tail(missing, area.width.saturating_sub(warning.len() as u16));
-            (format!("{warning}{missing}").into(), Color::Yellow)
+            let missing = without_file(app, missing);
+            (format!("warning: {missing}"), Color::Yellow)
         }
         (None, None) => return,
     };
     let row = area.height.saturating_sub(1);
     put(buffer, area, row, Line::styled(text, color));
+}
+
+/// What is said of the file, without its name: that may be long, and the first line has it.
+fn without_file<'a>(app: &App, text: &'a str) -> &'a str {
+    text.strip_prefix(app.file.as_str())
+        .map_or(text, |rest| rest.trim_start_matches([':', ' ']))
 }
 
 fn help(area: Rect, buffer: &mut Buffer) {

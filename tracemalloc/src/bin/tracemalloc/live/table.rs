@@ -103,9 +103,10 @@ pub(super) fn draw(app: &App, layout: &Layout, buffer: &mut Buffer) {
     for ((i, row), area) in rows.zip(lines) {
         let text = |column: &Column| {
             let color = match row.difference {
-                Some(1..) if column.order == Some(Order::Difference) => Color::Red,
-                Some(..0) if column.order == Some(Order::Difference) => Color::Green,
-                _ => Color::Reset,
+                _ if column.order != Some(Order::Difference) => Color::Reset,
+                Some(1..) => Color::Red,
+                Some(..=-1) => Color::Green,
+                Some(0) | None => Color::Reset,
             };
             ((column.text)(row), Style::new().fg(color))
         };
