@@ -257,7 +257,7 @@ fn panel(app: &App, area: Rect, buffer: &mut Buffer) {
         return;
     };
     if let Some(title) = area.rows().next() {
-        put(buffer, title, 0, panel.title.as_str());
+        put(buffer, title, 0, tail(&panel.title, title.width));
         buffer.set_style(title, TITLE);
     }
     let room = usize::from(area.height.saturating_sub(1));
@@ -268,7 +268,10 @@ fn panel(app: &App, area: Rect, buffer: &mut Buffer) {
     };
     let more = panel.lines.len().saturating_sub(fit);
     for (row, line) in (1..).zip(panel.lines.iter().take(fit)) {
-        put(buffer, area, row, line.as_str());
+        // Of source the start says the most, of where it is the end.
+        let is_source = line.starts_with("    ");
+        let width = if is_source { u16::MAX } else { area.width };
+        put(buffer, area, row, tail(line, width));
     }
     if more > 0 && room > 0 {
         let last = area.height - 1;

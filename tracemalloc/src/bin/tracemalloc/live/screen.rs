@@ -42,9 +42,16 @@ pub(super) fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal() && !is_dumb() && has_room()
 }
 
-/// Whether the terminal knows its size: a serial line does not.
+/// Whether the terminal has a size. Who opens a terminal may give it one a little after it has
+/// started a program there; a serial line never has one.
 fn has_room() -> bool {
-    terminal::size().is_ok_and(|(width, height)| width > 0 && height > 0)
+    let has_size = || terminal::size().is_ok_and(|(width, height)| width > 0 && height > 0);
+    (0..20).any(|look| {
+        if look > 0 {
+            thread::sleep(Duration::from_millis(50));
+        }
+        has_size()
+    })
 }
 
 /// Whether the terminal is said to know no more than lines of text.
