@@ -186,7 +186,10 @@ traceback of src/cache.rs:17
 q quit  ? help  s sort  k key  p pause  Enter traceback"#;
     assert_shows(&app, [80, 24], expected.trim_start());
     let narrow = screen(&app, 20, 24);
-    assert_eq!(narrow[15..17], ["… of src/cache.rs:17", "…/cache.rs\", line 17"]);
+    assert_eq!(
+        narrow[15..17],
+        ["… of src/cache.rs:17", "…/cache.rs\", line 17"]
+    );
 }
 
 #[test]
