@@ -30,11 +30,14 @@ mod table;
 
 use std::fs;
 use std::io;
+use std::num::NonZero;
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use crate::rows::{Kind, ROWS, Row};
 use build::Built;
@@ -42,7 +45,7 @@ use contenders::{CONTENDERS, Contender, Source};
 use machine::Machine;
 use options::Options;
 use progress::Progress;
-use results::{Cell, Outcome, Results};
+use results::{Cell, Metric, Outcome, Results};
 
 /// Compares as `arguments` ask.
 ///
@@ -136,10 +139,7 @@ fn build_all(
     let mut programs = others?;
     programs.extend(collectors.unwrap_or_else(|panic| resume_unwind(panic))?);
     programs.sort_by_key(|(place, _)| *place);
-    progress
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .end();
+    unlocked(progress).end();
 
     let mut built = Vec::new();
     let why = "--quick does without: its build takes minutes; ask for it by --allocators";
@@ -163,6 +163,12 @@ fn locked(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
     progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn unlocked(progress: Mutex<Progress>) -> Progress {
+    progress
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs everything, in passes over all rows, a round of each at most: a machine that is slow
 /// for a minute is slow in one round of each.
 fn measure(results: &mut Results, rows: &[&'static Row], options: &Options) {
@@ -183,10 +189,13 @@ fn measure(results: &mut Results, rows: &[&'static Row], options: &Options) {
                 // Each round begins with another: what ran just before is not always the same.
                 let next = cells.len().min(1);
                 cells.rotate_left(next);
+                let is_common = round < options.common_rounds(plan.row);
+                let best = best(cells);
                 for cell in &mut *cells {
                     let built = &results.built[cell.built];
                     progress.step(&format!("{} {}", plan.row.name, built.contender.name));
-                    if cell.outcome != Outcome::Ran {
+                    let may_win = is_common || built.contender.is_ours || is_near(cell, best);
+                    if cell.outcome != Outcome::Ran || !may_win {
                         continue;
                     }
                     // The first round also looks at resident memory over time.
@@ -203,6 +212,24 @@ fn measure(results: &mut Results, rows: &[&'static Row], options: &Options) {
         results.add_row(cells);
     }
     progress.end();
+}
+
+/// The metrics of a row's time.
+const TIMES: [Metric; 2] = [Metric::Cpu, Metric::Wall];
+/// Who is slower than the best by more than this will not win.
+const NEAR: f64 = 1.3;
+
+/// The least of each so far.
+fn best(cells: &[Cell]) -> [Option<f64>; TIMES.len()] {
+    TIMES.map(|metric| {
+        let leasts = cells.iter().filter_map(|cell| cell.least(metric));
+        leasts.min_by(f64::total_cmp)
+    })
+}
+
+fn is_near(cell: &Cell, best: [Option<f64>; TIMES.len()]) -> bool {
+    let mut leasts = TIMES.map(|metric| cell.least(metric)).into_iter().zip(best);
+    leasts.any(|times| matches!(times, (Some(least), Some(best)) if least <= NEAR * best))
 }
 
 /// One row under one build variant.
@@ -265,15 +292,31 @@ fn count_instructions(results: &mut Results, rows: &[&'static Row], options: &Op
                 .is_interpreter()
         })
         .collect();
-    let mut progress = Progress::new("counting", wanted.len());
-    for n in wanted {
-        let cell = &results.cells[n];
-        let built = &results.built[cell.built];
-        progress.step(&format!("{} {}", cell.row.name, built.contender.name));
-        let count = count::count(&built.program, cell.row);
+    let progress = Mutex::new(Progress::new("counting", wanted.len()));
+    let next = AtomicUsize::new(0);
+    let count_some = || {
+        let mut counts = Vec::new();
+        while let Some(&n) = wanted.get(next.fetch_add(1, Relaxed)) {
+            let cell = &results.cells[n];
+            let built = &results.built[cell.built];
+            locked(&progress).step(&format!("{} {}", cell.row.name, built.contender.name));
+            counts.push((n, count::count(&built.program, cell.row)));
+        }
+        counts
+    };
+    // On all cores: what is counted does not depend on what runs beside it.
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let counts: Vec<_> = thread::scope(|scope| {
+        let lanes: Vec<_> = (0..cores).map(|_| scope.spawn(count_some)).collect();
+        let joined = lanes.into_iter().map(ScopedJoinHandle::join);
+        joined
+            .flat_map(|counts| counts.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    });
+    for (n, count) in counts {
         results.cells[n].instructions = Some(count);
     }
-    progress.end();
+    unlocked(progress).end();
 }
 
 /// Counting takes fifty times as long as running: a quick comparison counts the short
@@ -306,7 +349,32 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::report::Report;
+
+    #[test]
+    fn who_is_far_from_the_best_by_both_clocks_is_not_near() {
+        let cell = |cpu: u64, wall: u64| {
+            let mut cell = Cell::new(&ROWS[0], 0);
+            cell.reports.push(Report {
+                ops: 1,
+                user: Duration::from_micros(cpu),
+                wall: Duration::from_micros(wall),
+                ..Report::default()
+            });
+            cell
+        };
+        let cells = [cell(100, 60), cell(120, 120), cell(140, 50), cell(140, 140)];
+        let best = best(&cells);
+        assert_eq!(best, [Some(100_000.0), Some(50_000.0)]);
+        assert_eq!(
+            cells.map(|cell| is_near(&cell, best)),
+            [true, true, true, false]
+        );
+        assert!(!is_near(&Cell::new(&ROWS[0], 0), best));
+    }
 
     #[test]
     fn passes_share_the_rounds() {

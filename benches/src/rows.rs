@@ -86,6 +86,18 @@ pub const ROWS: &[Row] = &[
     )
     .counted(2, 4),
     row(
+        "live-10MB",
+        Kind::Micro,
+        "block",
+        "10 MB of 16 to 512 bytes are alive; a random block is replaced",
+    ),
+    row(
+        "live-1GB",
+        Kind::Micro,
+        "block",
+        "the same with 1 GB: what does a block cost in a large heap?",
+    ),
+    row(
         "zeroed",
         Kind::Micro,
         "block",

@@ -67,7 +67,13 @@ pub fn alloc_faults(program: &[u8]) {
 
 fn fail_some(bytes: &mut Unstructured<'_>) -> Result<()> {
     let mut chosen = Vec::new();
-    for call in [Call::Map, Call::Remap, Call::Unmap, Call::Discard] {
+    for call in [
+        Call::Map,
+        Call::Remap,
+        Call::Unmap,
+        Call::Discard,
+        Call::Advise,
+    ] {
         if bytes.arbitrary()? {
             chosen.push(call);
         }

@@ -11,8 +11,9 @@
 //!
 //! # Invariants
 //! 1. `free` has a bit for each free pool, none above the kind's count; `dirty` is
-//!    the part of it whose memory may hold old bytes, and be resident. `out` has a bit
-//!    for each pool that is neither free nor used: it is being given back.
+//!    the part of it whose memory may hold old bytes, and be resident (but for what a huge
+//!    page has brought: arena_list.rs). `out` has a bit for each pool that is neither free
+//!    nor used: it is being given back.
 //! 2. A pool whose bit is set is empty, and nobody holds it but the arenas' lock.
 //!
 //! # Access
@@ -105,6 +106,11 @@ impl Arena {
     /// How large its pools are.
     pub(crate) fn kind(&self) -> Kind {
         self.kind.get()
+    }
+
+    /// The free pools, as bits.
+    pub(crate) fn free(&self) -> u16 {
+        self.free.get()
     }
 
     /// How many pools are free (CPython `nfreepools`).

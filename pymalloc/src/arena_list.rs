@@ -26,8 +26,10 @@
 //!
 //! A large heap that grows by blocks that fill their pools gets huge pages: a fault and an
 //! entry of the TLB for 2 MiB instead of 512. Until something of such a chunk is given back:
-//! then it is taken apart, because a part that is wanted again would bring all of it. Of the
-//! newest chunk, as much as is not made yet is resident uncounted, until `trim`.
+//! then it is taken apart, because a part that is wanted again would bring all of it. What a huge
+//! page brought before it was wanted is resident uncounted: arenas that are not made yet go back
+//! with the first part that does, pools that were never handed out in `trim`, unless the kernel
+//! dropped them as zeros when it took the page apart (Linux 6.12).
 //!
 //! # Invariants
 //! 1. An arena that has a free pool, and one that is used or out to be given back, is
@@ -36,12 +38,14 @@
 //! 2. `dirty_bytes` is the sum of the arenas' dirty bytes, `used_bytes` of the pools
 //!    handed out.
 
+use core::ptr::NonNull;
+
 use crate::arena::{Arena, Kind, arena_of};
 use crate::arena_map::ArenaMap;
 use crate::arenas::Wash;
 use crate::config::{
-    ARENA_SIZE, HUGE_FROM, RETAIN_BYTES, RETAIN_FRACTION, RETAIN_MORE_DECAY, RETAIN_MORE_MAX,
-    RETAIN_MORE_WHOLE_MAX,
+    ARENA_SIZE, HUGE_FROM, HUGE_PAGE, RETAIN_BYTES, RETAIN_FRACTION, RETAIN_MORE_DECAY,
+    RETAIN_MORE_MAX, RETAIN_MORE_WHOLE_MAX,
 };
 use crate::os;
 use crate::pool::Held;
@@ -68,7 +72,7 @@ pub(crate) struct ArenaLists {
     peak_bytes: usize,
     /// What may be retained besides, learned from what was given back too early.
     retain_more: usize,
-    /// Bytes that were ever given back, in runs that held a resident pool.
+    /// Bytes that were ever given back and may have been resident.
     pub(crate) given_back: usize,
     pub(crate) counters: Counters,
 }
@@ -365,32 +369,42 @@ impl ArenaLists {
 
     /// Takes an arena's free, resident pools out; all of it if it is empty.
     pub(crate) fn take_dirty(&mut self, arena: &'static Arena) -> Option<Wash> {
-        if arena.dirty() == 0 {
-            return None;
+        match arena.dirty() {
+            0 => None,
+            _ if arena.is_empty() => Some(self.take_out(arena, arena.kind().all())),
+            dirty => Some(self.take_out(arena, dirty)),
         }
+    }
+
+    /// The same for `trim`: where there may be a huge page, pools that were never handed out too.
+    pub(crate) fn take_resident(&mut self, arena: &'static Arena) -> Option<Wash> {
+        let may_be_resident = arena.free() != 0 && !arena.is_empty();
+        if may_be_resident && Region::huge_chunk_at(arena.base()).is_some() {
+            return Some(self.take_out(arena, arena.free()));
+        }
+        self.take_dirty(arena)
+    }
+
+    /// Takes free pools out of an arena.
+    fn take_out(&mut self, arena: &'static Arena, bits: u16) -> Wash {
         self.unplace(arena);
-        let bits = if arena.is_empty() {
-            arena.kind().all()
-        } else {
-            arena.dirty()
-        };
         let dirty_bytes = arena.dirty_bytes();
         self.dirty_bytes -= dirty_bytes;
         arena.take_out(bits);
         self.place(arena);
-        Some(Wash {
+        Wash {
             arena,
             bits,
             dirty_bytes,
-            huge_chunk: Region::huge_chunk_of(arena),
-        })
+            huge_chunk: Region::huge_chunk_at(arena.base()),
+        }
     }
 
     /// Takes back what was out; some of it may be dirty.
     pub(crate) fn put_back(&mut self, wash: &Wash, dirty: u16) {
         let arena = wash.arena;
         if let Some(chunk) = wash.huge_chunk {
-            Region::make_small(chunk);
+            self.make_small(chunk);
         }
         self.unplace(arena);
         let dirty_before = arena.dirty_bytes();
@@ -406,16 +420,40 @@ impl ArenaLists {
     }
 
     /// Gives back what a huge page may have brought of arenas that were not made yet.
-    pub(crate) fn discard_unmade(&self) {
-        let rest = self
-            .region
-            .and_then(|region| region.rest_of_chunk(self.unmade));
-        if let Some((start, bytes)) = rest {
+    pub(crate) fn give_back_unmade(&mut self) {
+        let Some(chunk) = self
+            .rest_of_chunk()
+            .and_then(|(start, _)| Region::huge_chunk_at(start))
+        else {
+            return;
+        };
+        // SAFETY: the chunk lies in the region, which is mapped.
+        if unsafe { os::avoid_huge_pages(chunk, HUGE_PAGE) } {
+            self.make_small(chunk);
+        }
+    }
+
+    /// Notes that a chunk has small pages from now on; of the newest one, what is not made yet
+    /// goes back.
+    fn make_small(&mut self, chunk: NonNull<u8>) {
+        if !Region::make_small(chunk) {
+            return;
+        }
+        let lies_in_it = |start: *mut u8| start.addr() & !(HUGE_PAGE - 1) == chunk.addr().get();
+        let rest = self.rest_of_chunk();
+        if let Some((start, bytes)) = rest.filter(|(start, _)| lies_in_it(*start)) {
             // SAFETY: it lies in the region, which is mapped.
             unsafe { os::split_huge_page(start, bytes) };
             // SAFETY: nobody knows arenas that were not made, and the lock is held.
-            unsafe { os::discard(start, bytes) };
+            if unsafe { os::discard(start, bytes) } {
+                self.given_back += bytes;
+            }
         }
+    }
+
+    /// What is not made yet of the newest chunk, if a part of it is.
+    fn rest_of_chunk(&self) -> Option<(*mut u8, usize)> {
+        self.region?.rest_of_chunk(self.unmade)
     }
 
     /// The arenas of a region that have been made.

@@ -100,14 +100,14 @@ impl Arenas {
         let mut region = lists.newest_region();
         while let Some(current) = region {
             for arena in lists.arenas_of(current) {
-                if let Some(mut wash) = lists.take_dirty(arena) {
+                if let Some(mut wash) = lists.take_resident(arena) {
                     lists.given_back += wash.give_back();
                     lists.put_back(&wash, 0);
                 }
             }
             region = current.previous();
         }
-        lists.discard_unmade();
+        lists.give_back_unmade();
     }
 }
 

@@ -22,11 +22,10 @@
 //! `thread_exit_against_remote_free`, `arena_release_against_last_free`.
 
 use crate::arenas::Arenas;
-use crate::block::Chain;
+use crate::block::{Chain, Taken};
 use crate::mailbox::Mailbox;
 use crate::pool::{Held, NOBODY, OwnerId};
 use crate::pool_list::PoolList;
-use crate::remote_free::Taken;
 use crate::size_class::SizeClass;
 use crate::sync::{Mutex, MutexGuard, lock};
 

@@ -24,6 +24,8 @@ pub enum Call {
     Unmap = 4,
     /// `madvise(MADV_DONTNEED)`: the pages are locked.
     Discard = 8,
+    /// `madvise` about huge pages: there are none, or no more mappings are allowed.
+    Advise = 16,
 }
 
 #[cfg(feature = "fault-injection")]

@@ -22,7 +22,7 @@
 //!
 //! # Invariants
 //! 1. `room = capacity - length of current`. The capacity is 0, and both lists empty,
-//!    before a thread's first call and after its exit, so that the first step of
+//!    before a thread is enlisted and after its exit, so that the first step of
 //!    either kind takes the slow way.
 //!
 //! # Access
@@ -31,9 +31,8 @@
 use core::cell::Cell;
 use core::ptr::null_mut;
 
-use crate::block::Block;
+use crate::block::{Block, Taken};
 use crate::pool_list::PoolList;
-use crate::remote_free::Taken;
 
 /// What the hit paths touch. Sixteen bytes, so that four classes share a cache line and
 /// a class is found by one shift.

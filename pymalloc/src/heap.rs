@@ -14,8 +14,8 @@
 //! ```
 //!
 //! # States of the heap
-//! `New` (not used yet) → `Live` → `Guest` (the thread is exiting, or could not
-//! be enlisted). A guest owns nothing: it borrows single blocks and gives each back at
+//! `New` (not used yet, or there was no memory to enlist the thread) → `Live` → `Guest` (the
+//! thread is exiting, or nobody would tell of its exit). A guest owns nothing: it borrows single blocks and gives each back at
 //! once, so allocation works in any destructor, and nothing is left behind. So does a new
 //! heap with what it frees, up to a number (`ENLISTING_FREE`).
 //!
@@ -28,16 +28,21 @@
 //! # Access
 //! The thread alone.
 
+#[cfg(not(loom))]
+mod inspect;
+#[cfg(all(feature = "trace", not(any(loom, miri))))]
+mod traced;
+
 use core::cell::Cell;
 use core::ptr;
 
-use crate::block::{Block, Chain};
+use crate::block::{Chain, Taken};
 use crate::config::{ARENA_SIZE, POOL_SIZE};
 use crate::front::{Front, Hand, Rest};
 use crate::pool::{Held, OwnerId, Pool};
 use crate::region;
 use crate::registry::Member;
-use crate::remote_free::{Pushed, Taken};
+use crate::remote_free::Pushed;
 use crate::shared::Shared;
 use crate::size_class::SizeClass;
 use crate::trace::HeapTrace;
@@ -179,26 +184,20 @@ impl Heap {
         result
     }
 
-    /// Gives the thread its place in the registry; without memory for one, or where
-    /// `willing` is false, it is a guest.
+    /// Gives the thread its place in the registry; where `willing` is false it is a guest, and
+    /// without memory for a place it stays new.
     pub(crate) fn enlist(&self, shared: &Shared, willing: bool) {
         debug_assert!(self.is_new());
-        let member = if willing {
-            shared.registry.enlist()
-        } else {
-            None
-        };
-        match member {
-            Some((id, member)) => {
-                self.given.set(0);
-                self.id.set(id);
-                self.member.set(Some(member));
-                self.state.set(State::Live);
-                for class in SizeClass::all() {
-                    self.front(class).open(self.front_capacity(class));
-                }
+        if !willing {
+            self.state.set(State::Guest);
+        } else if let Some((id, member)) = shared.registry.enlist() {
+            self.given.set(0);
+            self.id.set(id);
+            self.member.set(Some(member));
+            self.state.set(State::Live);
+            for class in SizeClass::all() {
+                self.front(class).open(self.front_capacity(class));
             }
-            None => self.state.set(State::Guest),
         }
     }
 
@@ -400,7 +399,7 @@ impl Heap {
         while let Some(list) = rest {
             let chain;
             // SAFETY: the list's blocks are the thread's.
-            (chain, rest) = unsafe { split_run(list, class) };
+            (chain, rest) = unsafe { list.split_run(class.pool_size()) };
             runs += 1;
             // SAFETY: a block of ours, of this class.
             let pool = unsafe { region::pool_of(chain.first.addr(), class) };
@@ -513,45 +512,6 @@ fn borrow(shared: &Shared, class: SizeClass, most: u32) -> Option<Taken> {
     Some(taken)
 }
 
-/// The blocks at the head of a list that lie in one pool, and the others.
-///
-/// # Safety
-/// The caller holds the list.
-#[inline]
-unsafe fn split_run(list: Taken, class: SizeClass) -> (Chain, Option<Taken>) {
-    let pool_mask = !(class.pool_size() - 1);
-    let apart = |block: *mut Block| (block.addr() ^ list.first.addr()) & pool_mask;
-    // SAFETY: below, every block asked for its next is one of the list's first
-    // `len - 1`, and the list is the caller's.
-    let next = |block: *mut Block| unsafe { Block::next(block) };
-    let mut chain = Chain::one(list.first);
-    while chain.len < list.len {
-        let one = next(chain.last);
-        if apart(one) != 0 {
-            let rest = Taken {
-                first: one,
-                len: list.len - chain.len,
-            };
-            return (chain, Some(rest));
-        }
-        chain.last = one;
-        chain.len += 1;
-        // A run has begun: four at a time, as long as all are in it.
-        while list.len - chain.len >= 4 {
-            let one = next(chain.last);
-            let two = next(one);
-            let three = next(two);
-            let four = next(three);
-            if apart(one) | apart(two) | apart(three) | apart(four) != 0 {
-                break;
-            }
-            chain.last = four;
-            chain.len += 4;
-        }
-    }
-    (chain, None)
-}
-
 /// Takes a pool without a free block off its list, unless one comes back meanwhile.
 fn used_to_full(front: Front<'_>, pool: Held) {
     front.pools().remove(pool);
@@ -594,126 +554,5 @@ impl Heap {
     pub(crate) fn assert_front_counted(&self, class: SizeClass) {
         let front = self.front(class);
         assert_eq!(front.blocks().count(), front.len() as usize);
-    }
-}
-
-#[cfg(all(feature = "trace", not(any(loom, miri))))]
-mod traced {
-    //! What tracing asks of a heap.
-
-    use super::{Heap, SizeClass, State};
-
-    impl Heap {
-        /// Gives the fronts the capacity that the state of tracing wants.
-        pub(crate) fn reopen_fronts(&self) {
-            if self.state.get() == State::Live {
-                for class in SizeClass::all() {
-                    self.front(class).reopen(self.front_capacity(class));
-                }
-            }
-        }
-
-        /// The block that was freed last, of a class whose front has not been used since.
-        pub(crate) fn freed_last(&self, class: SizeClass) -> *mut u8 {
-            self.front(class).first().cast()
-        }
-
-        /// Whether the front has more blocks than it would with tracing off.
-        pub(crate) fn is_overfull(&self, class: SizeClass) -> bool {
-            let most = match self.state.get() {
-                State::Live => self.list_capacity(class),
-                State::New | State::Guest => 0,
-            };
-            self.front(class).current_len() > most
-        }
-    }
-}
-
-#[cfg(not(loom))]
-mod inspect {
-    //! What statistics and checks look at.
-
-    use super::{Block, Heap, Member, SizeClass, State};
-    use crate::pool::Held;
-
-    impl Heap {
-        /// The thread's record, if it is enlisted.
-        pub(crate) fn member(&self) -> Option<&'static Member> {
-            self.member.get()
-        }
-
-        /// Whether the thread is enlisted.
-        pub(crate) fn is_live(&self) -> bool {
-            self.state.get() == State::Live
-        }
-
-        /// The free blocks at hand of a class.
-        pub(crate) fn blocks(&self, class: SizeClass) -> impl Iterator<Item = *mut Block> {
-            self.front(class).blocks()
-        }
-
-        /// The number of them that the front's counters give.
-        pub(crate) fn blocks_counted(&self, class: SizeClass) -> u32 {
-            self.front(class).len()
-        }
-
-        /// The pools of a class that the thread owns and knows to have room.
-        pub(crate) fn pools(&self, class: SizeClass) -> impl Iterator<Item = Held> {
-            self.front(class).pools().iter()
-        }
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::arenas::Arenas;
-
-    /// A list of blocks of two pools, in turns of these lengths.
-    fn list_of(runs: &[u32]) -> Taken {
-        static ARENAS: Arenas = Arenas::new();
-        let pools = [(); 2].map(|()| ARENAS.take_pool(SizeClass::SMALLEST, false).unwrap().0);
-        let mut list = Taken {
-            first: ptr::null_mut(),
-            len: 0,
-        };
-        for (turn, &len) in runs.iter().enumerate().rev() {
-            for _ in 0..len {
-                let block = pools[turn % 2].carve(1).unwrap().first;
-                // SAFETY: a block just carved, held by the test.
-                unsafe { Block::set_next(block, list.first) };
-                list.first = block;
-                list.len += 1;
-            }
-        }
-        list
-    }
-
-    fn runs_of(list: Taken) -> Vec<u32> {
-        let mut runs = Vec::new();
-        let mut rest = Some(list);
-        while let Some(list) = rest {
-            let chain;
-            // SAFETY: the list is the test's.
-            (chain, rest) = unsafe { split_run(list, SizeClass::SMALLEST) };
-            assert_eq!(chain.first, list.first);
-            // SAFETY: a chain's last block is one of the list's.
-            let after = unsafe { Block::next(chain.last) };
-            assert_eq!(
-                after,
-                rest.map_or(ptr::null_mut(), |rest: Taken| rest.first)
-            );
-            runs.push(chain.len);
-        }
-        runs
-    }
-
-    #[test]
-    fn a_list_is_split_where_the_pool_changes() {
-        for len in 1..20 {
-            for runs in [&[len][..], &[len, 1], &[1, len], &[len, 1, 9, 2, len, 3]] {
-                assert_eq!(runs_of(list_of(runs)), runs);
-            }
-        }
     }
 }

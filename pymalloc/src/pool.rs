@@ -33,9 +33,9 @@ use core::ptr::{self, null_mut};
 use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::block::{Block, Chain};
+use crate::block::{Block, Chain, Taken};
 use crate::mailbox::Mailbox;
-use crate::remote_free::{RemoteList, Taken};
+use crate::remote_free::RemoteList;
 use crate::size_class::SizeClass;
 use crate::sync::{AtomicU64, Tally, UnsafeCell};
 

@@ -158,17 +158,19 @@ impl Region {
         }
     }
 
-    /// The chunk that an arena lies in, if it is for a huge page.
-    pub(crate) fn huge_chunk_of(arena: &Arena) -> Option<NonNull<u8>> {
-        let start = arena.base().map_addr(|base| base & !(HUGE_PAGE - 1));
+    /// The chunk that an address in a region lies in, if it is for a huge page.
+    pub(crate) fn huge_chunk_at(address: *mut u8) -> Option<NonNull<u8>> {
+        let start = address.map_addr(|address| address & !(HUGE_PAGE - 1));
         let huge = Self::of(start.addr()).header().huge.get();
         NonNull::new(start).filter(|_| huge & Self::chunk_bit(start) != 0)
     }
 
-    /// Notes that a chunk has small pages.
-    pub(crate) fn make_small(chunk: NonNull<u8>) {
+    /// Notes that a chunk has small pages; whether it had not.
+    pub(crate) fn make_small(chunk: NonNull<u8>) -> bool {
         let huge = &Self::of(chunk.addr().get()).header().huge;
-        huge.set(huge.get() & !Self::chunk_bit(chunk.as_ptr()));
+        let before = huge.get();
+        huge.set(before & !Self::chunk_bit(chunk.as_ptr()));
+        huge.get() != before
     }
 
     fn chunk_bit(start: *mut u8) -> u16 {

@@ -55,7 +55,7 @@
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-use crate::block::{Block, Chain};
+use crate::block::{Block, Chain, Taken};
 use crate::sync::{AtomicU32, look};
 
 const OWNED: u32 = 0;
@@ -84,14 +84,6 @@ pub(crate) enum Pushed {
     First,
     /// Nothing was pushed: the pool has no owner; free under its shelf's lock.
     Common,
-}
-
-/// Blocks taken off a remote list, linked in the order in which they are listed.
-#[must_use]
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Taken {
-    pub(crate) first: *mut Block,
-    pub(crate) len: u32,
 }
 
 impl RemoteList {

@@ -191,6 +191,53 @@ fn growth_that_fails_keeps_the_block_and_works_later() {
     });
 }
 
+/// Beyond 16 MiB pools are in huge pages, where the system has some, until a part goes back.
+#[test]
+fn advice_about_huge_pages_may_be_refused() {
+    let layout = Layout::new::<[u64; 128]>();
+    let refuse_if = |is_refused| {
+        let chosen: &[_] = if is_refused {
+            &[fault::Call::Advise]
+        } else {
+            &[]
+        };
+        fault::fail(chosen, 1, usize::MAX);
+    };
+    alone(|| {
+        let in_use = bytes_in_use();
+        let phases = [(false, false), (true, false), (false, true), (true, true)];
+        // Each time more than ever was: only memory that is new gets huge pages.
+        for (n, (growing, shrinking)) in phases.into_iter().enumerate() {
+            refuse_if(growing);
+            let mut blocks = Vec::new();
+            for id in 0..((40 + 24 * n) << 20) / layout.size() {
+                // SAFETY: the layout is not empty.
+                let block = unsafe { SUBJECT.alloc(layout) };
+                assert!(!block.is_null());
+                Pattern::of(id as u64).fill(block, layout.size());
+                blocks.push(block);
+            }
+            assert!(!growing || fault::calls() > 0);
+            refuse_if(shrinking);
+            for (id, block) in blocks.into_iter().enumerate() {
+                assert!(Pattern::of(id as u64).is_at(block, layout.size()));
+                // SAFETY: the block is live, under this layout.
+                unsafe { SUBJECT.dealloc(block, layout) };
+                if id == 10_000 {
+                    assert_heap_is_sound();
+                }
+            }
+            pymalloc::trim();
+            assert!(!shrinking || fault::calls() > 0);
+            fault::clear();
+            pymalloc::trim();
+            assert_eq!(pymalloc::trim(), 0);
+            assert_heap_is_sound();
+            assert_eq!(bytes_in_use(), in_use);
+        }
+    });
+}
+
 #[test]
 fn frees_shrinks_and_trims_need_no_pages() {
     alone(|| {

@@ -1,4 +1,4 @@
-//! A thread may allocate for the first time in the very last destructor that it
+//! A thread may allocate, or free, for the first time in the very last destructor that it
 //! runs, when the system tells nobody any more that it has exited: the heap
 //! holds no word about such a thread that outlives it.
 //!
@@ -12,6 +12,8 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::Ordering::SeqCst;
 
 use pymalloc::PyMalloc;
 use support::{Child, alone, assert_heap_is_sound, bytes_in_use, in_child};
@@ -25,6 +27,10 @@ const LAST_ROUND: usize = 4;
 const STACK_BYTES: usize = 64 << 20;
 /// More than a block of each size below, with those borrowed beside it.
 const LOST_BYTES: usize = 16 << 10;
+
+/// What the destructor is to free instead of allocating.
+static GIFT: AtomicPtr<u8> = AtomicPtr::new(null_mut());
+const GIFT_LAYOUT: Layout = Layout::new::<[u64; 8]>();
 
 thread_local! {
     static ROUND: Cell<usize> = const { Cell::new(0) };
@@ -42,12 +48,18 @@ fn key() -> libc::pthread_key_t {
     })
 }
 
-/// Waits for its round; allocates in every tier in that one.
+/// Waits for its round; frees what it was given in that one, or allocates in every tier.
 extern "C" fn destructor(value: *mut c_void) {
     ROUND.set(ROUND.get() + 1);
     if ROUND.get() < ALLOCATES_IN.get() {
         // SAFETY: the key exists; the value is any non-null pointer.
         unsafe { libc::pthread_setspecific(key(), value) };
+        return;
+    }
+    let gift = GIFT.swap(null_mut(), SeqCst);
+    if !gift.is_null() {
+        // SAFETY: it was allocated under this layout, and is given away.
+        unsafe { SUBJECT.dealloc(gift, GIFT_LAYOUT) };
         return;
     }
     for size in [8, 64, 512, 5_000, 100_000] {
@@ -89,7 +101,7 @@ fn run_thread(round: usize) {
     assert_eq!(status, 0);
 }
 
-fn live_with_late_threads(round: usize) {
+fn live_with_late_threads(round: usize, frees: bool) {
     // The allocator's own key comes first, as it does under a global allocator.
     let layout = Layout::new::<u64>();
     // SAFETY: the layout is not empty.
@@ -97,6 +109,10 @@ fn live_with_late_threads(round: usize) {
     key();
     let before = bytes_in_use();
     for threads in 1..=20 {
+        if frees {
+            // SAFETY: the layout is not empty.
+            GIFT.store(unsafe { SUBJECT.alloc(GIFT_LAYOUT) }, SeqCst);
+        }
         run_thread(round);
         let left = bytes_in_use() - before;
         if round < LAST_ROUND {
@@ -114,9 +130,9 @@ fn live_with_late_threads(round: usize) {
 }
 
 #[track_caller]
-fn as_child(test: &str, round: usize) {
+fn as_child(test: &str, round: usize, frees: bool) {
     if in_child(test).is_some() {
-        live_with_late_threads(round);
+        live_with_late_threads(round, frees);
     } else {
         alone(|| Child::of(test, "late").stderr());
     }
@@ -124,7 +140,7 @@ fn as_child(test: &str, round: usize) {
 
 #[test]
 fn a_heap_of_the_first_round_goes_with_its_thread() {
-    as_child("a_heap_of_the_first_round_goes_with_its_thread", 1);
+    as_child("a_heap_of_the_first_round_goes_with_its_thread", 1, false);
 }
 
 #[test]
@@ -132,6 +148,7 @@ fn a_heap_of_the_round_before_the_last_goes_with_its_thread() {
     as_child(
         "a_heap_of_the_round_before_the_last_goes_with_its_thread",
         LAST_ROUND - 1,
+        false,
     );
 }
 
@@ -140,5 +157,24 @@ fn a_heap_of_the_last_round_loses_what_it_has_at_hand_and_no_more() {
     as_child(
         "a_heap_of_the_last_round_loses_what_it_has_at_hand_and_no_more",
         LAST_ROUND,
+        false,
+    );
+}
+
+#[test]
+fn a_thread_that_frees_in_the_round_before_the_last_keeps_nothing() {
+    as_child(
+        "a_thread_that_frees_in_the_round_before_the_last_keeps_nothing",
+        LAST_ROUND - 1,
+        true,
+    );
+}
+
+#[test]
+fn a_thread_that_frees_in_the_last_round_loses_that_and_no_more() {
+    as_child(
+        "a_thread_that_frees_in_the_last_round_loses_that_and_no_more",
+        LAST_ROUND,
+        true,
     );
 }

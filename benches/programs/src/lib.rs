@@ -31,6 +31,8 @@ pub const RUNS: &[(&str, Run)] = &[
     ("pair", micro::pair),
     ("batch", micro::batch),
     ("churn", micro::churn),
+    ("live-10MB", micro::live_10_mb),
+    ("live-1GB", micro::live_1_gb),
     ("zeroed", micro::zeroed),
     ("vecgrow", micro::vecgrow),
     ("biggrow", micro::biggrow),

@@ -58,6 +58,38 @@ pub fn churn(scale: Scale) -> Report {
     clock.stop(count, sum)
 }
 
+/// 10 MB of blocks of 16 to 512 bytes are alive; a random one is replaced.
+#[must_use]
+pub fn live_10_mb(scale: Scale) -> Report {
+    live(scale.of(8_000_000), 10_000_000)
+}
+
+/// 1 GB of blocks of 16 to 512 bytes are alive; a random one is replaced.
+#[must_use]
+pub fn live_1_gb(scale: Scale) -> Report {
+    live(scale.of(4_000_000), 1_000_000_000)
+}
+
+fn live(count: usize, bytes: usize) -> Report {
+    let mut random = Random::new();
+    let block = |random: &mut Random, n: usize| {
+        let mut block: Vec<u8> = Vec::with_capacity(16 + random.below(497));
+        block.push(n as u8);
+        block
+    };
+    let mean = usize::midpoint(16, 512);
+    let mut slots: Vec<_> = (0..bytes / mean).map(|n| block(&mut random, n)).collect();
+    let clock = Clock::start();
+    let mut sum = 1;
+    for n in 0..count {
+        let slot = random.below(slots.len());
+        let new = black_box(block(&mut random, n));
+        let dead = std::mem::replace(&mut slots[slot], new);
+        sum = fold(sum, dead[0].into());
+    }
+    clock.stop(count, sum)
+}
+
 /// Zeroed blocks of 64 bytes to 32 KiB, of which the ends are read and soiled.
 #[must_use]
 pub fn zeroed(scale: Scale) -> Report {
@@ -123,7 +155,7 @@ pub fn biggrow(scale: Scale) -> Report {
 /// If memory runs out, or an address is not aligned.
 #[must_use]
 pub fn aligned(scale: Scale) -> Report {
-    let count = scale.of(12_000_000);
+    let count = scale.of(6_000_000);
     let mut random = Random::new();
     let mut slots: Vec<Option<Aligned>> = Vec::new();
     slots.resize_with(256, || None);

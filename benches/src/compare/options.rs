@@ -16,7 +16,8 @@ Usage: benches compare [OPTIONS]
                         for five minutes: 20 minutes on 2 cores
   --rows LIST           only rows with one of these texts in their name
   --allocators LIST     only these allocators and collectors, by name or part of it
-  --runs N              runs of each, of which the least counts (7; quick: 3)
+  --runs N              runs of each, of which the least counts (9; quick: 5); who is slow runs half
+                        as often
   --no-lto              only programs built without link-time optimisation
   --lto                 only programs built with it
   --no-instructions     do not count instructions by callgrind
@@ -89,7 +90,7 @@ impl Options {
             options.without_lto = false;
         }
         if options.runs == 0 {
-            options.runs = if options.quick { 3 } else { 7 };
+            options.runs = if options.quick { 5 } else { 9 };
         }
         Ok(Some(options))
     }
@@ -106,8 +107,17 @@ impl Options {
         match row.kind {
             Kind::Footprint if self.quick => 1,
             Kind::Footprint => self.runs.min(3),
-            _ if row.is_threaded => 2 * self.runs + 1,
+            _ if row.is_threaded => self.runs + self.runs / 2,
             _ => self.runs,
+        }
+    }
+
+    /// How many of a row's rounds are everybody's. The others are ours and theirs who may win it:
+    /// the least of few runs is luck.
+    pub(super) fn common_rounds(&self, row: &Row) -> usize {
+        match row.kind {
+            Kind::Footprint => self.rounds(row),
+            _ => self.rounds(row).div_ceil(2),
         }
     }
 
@@ -158,13 +168,13 @@ mod tests {
         assert!(quick.scale().0 < full.scale().0);
         let rounds = |name| {
             let row = rows::find(name).unwrap();
-            [quick.rounds(row), full.rounds(row)]
+            [&quick, &full].map(|options| (options.rounds(row), options.common_rounds(row)))
         };
-        assert_eq!(rounds("pair"), [3, 7]);
-        assert_eq!(rounds("larson-2"), [7, 15]);
-        assert_eq!(rounds("survivors"), [1, 3]);
+        assert_eq!(rounds("pair"), [(5, 3), (9, 5)]);
+        assert_eq!(rounds("larson-2"), [(7, 4), (13, 7)]);
+        assert_eq!(rounds("survivors"), [(1, 1), (3, 3)]);
         assert!(quick.with_lto && !quick.without_lto && full.without_lto);
-        assert_eq!(parse("--quick --runs 5").unwrap().unwrap().runs, 5);
+        assert_eq!(parse("--quick --runs 4").unwrap().unwrap().runs, 4);
         let tcmalloc = CONTENDERS
             .iter()
             .find(|one| one.name == "tcmalloc")

@@ -143,6 +143,9 @@ pub(crate) unsafe fn discard(start: *mut u8, size: usize) -> bool {
 /// # Safety
 /// The bytes are mapped by this module.
 pub(crate) unsafe fn avoid_huge_pages(start: NonNull<u8>, size: usize) -> bool {
+    if fault::refuses(Call::Advise) {
+        return false;
+    }
     // SAFETY: the caller's promise.
     unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_NOHUGEPAGE) == 0 }
 }
@@ -152,6 +155,9 @@ pub(crate) unsafe fn avoid_huge_pages(start: NonNull<u8>, size: usize) -> bool {
 /// # Safety
 /// The bytes are mapped by this module.
 pub(crate) unsafe fn use_huge_pages(start: NonNull<u8>, size: usize) -> bool {
+    if fault::refuses(Call::Advise) {
+        return false;
+    }
     // SAFETY: the caller's promise.
     unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_HUGEPAGE) == 0 }
 }
@@ -163,7 +169,11 @@ pub(crate) unsafe fn use_huge_pages(start: NonNull<u8>, size: usize) -> bool {
 /// # Safety
 /// The bytes are mapped by this module.
 pub(crate) unsafe fn split_huge_page(start: *mut u8, size: usize) {
-    // The answer does not matter: else it is split later.
+    if fault::refuses(Call::Advise) {
+        return;
+    }
+    // The answer does not matter: else (Linux before 5.4; a page that a forked child has, too) its
+    // memory comes back when memory is short.
     // SAFETY: the caller's promise.
     let _ = unsafe { libc::madvise(start.cast(), size, libc::MADV_COLD) };
 }
