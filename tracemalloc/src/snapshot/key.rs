@@ -113,27 +113,81 @@ pub(crate) fn add_up(snapshot: &Snapshot, key: KeyType, cumulative: bool) -> Tot
             let classes = snapshot.classes();
             by_block(snapshot, |trace| classes.of(trace.size as u64), class_name)
         }
-        KeyType::Domain => by_block(
+        KeyType::Domain => by_block(snapshot, |trace| trace.domain, domain_name),
+        _ => by_stack(snapshot, groups_of(key, cumulative)),
+    }
+}
+
+/// The traces that [`add_up`] counts in one group.
+pub(crate) fn members(
+    snapshot: &Snapshot,
+    key: KeyType,
+    cumulative: bool,
+    group: &Traceback,
+) -> Vec<RawTrace> {
+    let is_named = |name: String| one(Frame::named(name)) == *group;
+    match key {
+        KeyType::Thread => {
+            let name = snapshot.thread_names();
+            select(
+                snapshot,
+                |trace| trace.thread,
+                |thread| is_named(name(thread)),
+            )
+        }
+        KeyType::SizeClass => {
+            let classes = snapshot.classes();
+            let class = |trace: &RawTrace| classes.of(trace.size as u64);
+            select(snapshot, class, |class| is_named(class_name(class)))
+        }
+        KeyType::Domain => select(
             snapshot,
             |trace| trace.domain,
-            |domain| format!("domain {domain}"),
+            |domain| is_named(domain_name(domain)),
         ),
-        KeyType::Traceback => by_stack(snapshot, |traceback, groups| {
-            groups.push(traceback.clone());
-        }),
-        _ if cumulative => {
-            let mut namer = Namer::new(key);
-            by_stack(snapshot, |traceback, groups| {
-                groups.extend(traceback.iter().map(|frame| namer.group(frame)));
-            })
-        }
         _ => {
-            let mut namer = Namer::new(key);
-            by_stack(snapshot, |traceback, groups| {
-                groups.extend(traceback.last().map(|frame| namer.group(frame)));
-            })
+            let mut groups_of = groups_of(key, cumulative);
+            let mut groups = Vec::new();
+            select(
+                snapshot,
+                |trace| trace.stack,
+                |stack| {
+                    groups.clear();
+                    groups_of(&snapshot.traceback_of(stack), &mut groups);
+                    groups.contains(group)
+                },
+            )
         }
     }
+}
+
+/// The traces with a property that is wanted; each property is asked for once.
+fn select<K: Hash + Eq + Copy>(
+    snapshot: &Snapshot,
+    property: impl Fn(&RawTrace) -> K,
+    mut is_wanted: impl FnMut(K) -> bool,
+) -> Vec<RawTrace> {
+    let mut known: HashMap<K, bool> = HashMap::new();
+    let mut is_selected = |trace: &RawTrace| {
+        let property = property(trace);
+        *known.entry(property).or_insert_with(|| is_wanted(property))
+    };
+    let traces = snapshot.raw_traces().iter().copied();
+    traces.filter(|trace| is_selected(trace)).collect()
+}
+
+/// What adds a traceback's groups to a list, for a key that looks at tracebacks.
+fn groups_of(key: KeyType, cumulative: bool) -> impl FnMut(&Traceback, &mut Vec<Traceback>) {
+    let mut namer = Namer::new(key);
+    move |traceback: &Traceback, groups: &mut Vec<Traceback>| match key {
+        KeyType::Traceback => groups.push(traceback.clone()),
+        _ if cumulative => groups.extend(traceback.iter().map(|frame| namer.group(frame))),
+        _ => groups.extend(traceback.last().map(|frame| namer.group(frame))),
+    }
+}
+
+fn domain_name(domain: u32) -> String {
+    format!("domain {domain}")
 }
 
 /// Adds up by something each block says of itself.

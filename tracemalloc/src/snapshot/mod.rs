@@ -220,6 +220,29 @@ impl Snapshot {
         }
     }
 
+    /// A snapshot of those traces that [`statistics`](Self::statistics) adds up to one of its
+    /// results, to be added up by something else.
+    ///
+    /// ```
+    /// # use tracemalloc::{KeyType, RawSnapshot, Snapshot};
+    /// # let snapshot = Snapshot::from(RawSnapshot::default());
+    /// for thread in snapshot.statistics(KeyType::Thread, false) {
+    ///     let its_own = snapshot.filter_group(KeyType::Thread, false, &thread.traceback);
+    ///     println!("{thread}, most of it at:");
+    ///     if let Some(line) = its_own.statistics(KeyType::Lineno, false).first() {
+    ///         println!("{line}");
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn filter_group(&self, key: KeyType, cumulative: bool, group: &Traceback) -> Self {
+        Self {
+            traces: key::members(self, key, cumulative, group),
+            shared: Arc::clone(&self.shared),
+            all_frames: self.all_frames,
+        }
+    }
+
     /// The same, with the frames of the standard library and the allocator at both ends of each
     /// traceback shown or not. They are not, at first: `Vec::push` is not where one looks.
     #[must_use]

@@ -43,6 +43,9 @@ pub(crate) enum Command {
         view: View,
     },
     /// Shows a snapshot again each time that a running program has replaced it (`Dumper`)
+    ///
+    /// On a terminal it is a screen to move in: ? there names the keys, and all rows are in it,
+    /// whatever --limit says. Anywhere else, with --plain or with --count one text follows the other.
     Live {
         /// The file that the program dumps to; it need not be there yet
         file: PathBuf,
@@ -52,6 +55,9 @@ pub(crate) enum Command {
         /// End after so many snapshots, and not when interrupted
         #[arg(long)]
         count: Option<usize>,
+        /// Print text on a terminal, too
+        #[arg(long)]
+        plain: bool,
         #[command(flatten)]
         view: View,
     },

@@ -22,10 +22,20 @@ pub(crate) fn load(path: &Path, symbols: &Symbols) -> Result<Snapshot, Failure> 
 
 /// The same of a file that is open.
 pub(crate) fn load_open(file: File, path: &Path, symbols: &Symbols) -> Result<Snapshot, Failure> {
-    let recover = || Snapshot::recover_from(BufReader::with_capacity(1 << 16, file));
-    let snapshot = load_by(recover, path)?;
+    let snapshot = load_by(|| recover(file), path)?;
     resolve(&snapshot, symbols)?;
     Ok(snapshot)
+}
+
+/// The same without a word on standard error: what is missing comes back, a line each.
+pub(crate) fn load_silently(
+    file: File,
+    path: &Path,
+    symbols: &Symbols,
+) -> Result<(Snapshot, Vec<String>), Failure> {
+    let (snapshot, mut missing) = whole(recover(file), path)?;
+    missing.extend(snapshot.resolve(&resolver(symbols)?, &mut ()));
+    Ok((snapshot, missing))
 }
 
 /// Loads what there is; its names may be missing.
@@ -35,23 +45,47 @@ pub(crate) fn load_only(path: &Path) -> Result<Snapshot, Failure> {
 
 type Recovered = Result<(Snapshot, Option<LoadError>), LoadError>;
 
+/// Says of what is asked for whether it can be had.
+pub(crate) fn check(symbols: &Symbols) -> Result<(), Failure> {
+    resolver(symbols).map(drop)
+}
+
+fn recover(file: File) -> Recovered {
+    Snapshot::recover_from(BufReader::with_capacity(1 << 16, file))
+}
+
+/// What was recovered, and what is to be said of the rest.
+fn whole(recovered: Recovered, path: &Path) -> Result<(Snapshot, Vec<String>), Failure> {
+    let (snapshot, damage) = recovered.map_err(|error| format!("{} {error}", path.display()))?;
+    let mut missing = Vec::new();
+    if let Some(damage) = damage {
+        missing.push(format!("{} {damage}", path.display()));
+        missing.push(format!(
+            "going on with the {} blocks that come before",
+            snapshot.traces().len()
+        ));
+    }
+    Ok((snapshot, missing))
+}
+
 fn load_by(recover: impl FnOnce() -> Recovered, path: &Path) -> Result<Snapshot, Failure> {
     let waiting = ProgressBar::new_spinner().with_message(format!("loading {}", path.display()));
     waiting.enable_steady_tick(Duration::from_millis(100));
     let loaded = recover();
     waiting.finish_and_clear();
-    let (snapshot, damage) = loaded.map_err(|error| format!("{} {error}", path.display()))?;
-    if let Some(damage) = damage {
-        eprintln!("warning: {} {damage}", path.display());
-        eprintln!(
-            "warning: going on with the {} blocks that come before",
-            snapshot.traces().len()
-        );
-    }
+    let (snapshot, missing) = whole(loaded, path)?;
+    warn(&missing);
     Ok(snapshot)
 }
 
-fn resolve(snapshot: &Snapshot, symbols: &Symbols) -> Result<(), Failure> {
+fn warn(missing: &[String]) {
+    for line in missing {
+        eprintln!("warning: {}", plain(line));
+    }
+}
+
+/// What finds names, in the folders that are asked for.
+fn resolver(symbols: &Symbols) -> Result<Resolver, Failure> {
     let mut resolver = Resolver::new();
     for dir in &symbols.search {
         if !dir.is_dir() {
@@ -59,6 +93,11 @@ fn resolve(snapshot: &Snapshot, symbols: &Symbols) -> Result<(), Failure> {
         }
         resolver = resolver.search(dir);
     }
+    Ok(resolver)
+}
+
+fn resolve(snapshot: &Snapshot, symbols: &Symbols) -> Result<(), Failure> {
+    let resolver = resolver(symbols)?;
     let bar = ProgressBar::new(0).with_style(
         ProgressStyle::with_template("resolving names {bar:30} {pos}/{len}")
             .expect("the template is right"),
@@ -69,8 +108,6 @@ fn resolve(snapshot: &Snapshot, symbols: &Symbols) -> Result<(), Failure> {
     };
     let missing = snapshot.resolve(&resolver, &mut progress);
     bar.finish_and_clear();
-    for line in missing {
-        eprintln!("warning: {}", plain(&line));
-    }
+    warn(&missing);
     Ok(())
 }

@@ -20,8 +20,16 @@ impl Write for Plain<'_> {
 
 /// The same of a text.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
-    let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !text.contains(is_control) {
+    escape(text, |c| c.is_control() && !matches!(c, '\n' | '\t'))
+}
+
+/// The same of a text that is to stay in its line and its column: of line ends and tabs, too.
+pub(crate) fn plain_line(text: &str) -> Cow<'_, str> {
+    escape(text, char::is_control)
+}
+
+fn escape(text: &str, is_control: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_control) {
         return text.into();
     }
     let mut plain = String::with_capacity(text.len() + 5);
@@ -45,5 +53,11 @@ mod tests {
         writeln!(Plain(&mut out), "a\tb\x1b[2J\rü\x7f\u{9b}1m").unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "a\tb\\u{1b}[2J\\u{d}ü\\u{7f}\\u{9b}1m\n");
+    }
+
+    #[test]
+    fn a_line_has_no_end_and_no_column_either() {
+        assert_eq!(plain_line("a\tb\nü"), r"a\u{9}b\u{a}ü");
+        assert!(matches!(plain_line("src/a.rs"), Cow::Borrowed(_)));
     }
 }

@@ -103,7 +103,11 @@ pub(crate) fn info(snapshot: &Snapshot, out: &mut dyn Write) -> Result<(), Failu
         "program          {}",
         program.map_or("unknown", |m| &m.path)
     )?;
-    writeln!(out, "taken            {}", ago(snapshot.time()))?;
+    writeln!(
+        out,
+        "taken            {}",
+        ago(snapshot.time(), SystemTime::now())
+    )?;
     writeln!(out, "in use           {}", Size::new(current as f64))?;
     writeln!(out, "at most in use   {}", Size::new(peak as f64))?;
     match snapshot.sampling() {
@@ -166,9 +170,9 @@ fn sampling_note(snapshot: &Snapshot) -> String {
     }
 }
 
-/// How long ago something was.
-pub(crate) fn ago(time: SystemTime) -> String {
-    let Ok(ago) = SystemTime::now().duration_since(time) else {
+/// How long something was before now.
+pub(crate) fn ago(time: SystemTime, now: SystemTime) -> String {
+    let Ok(ago) = now.duration_since(time) else {
         return "in the future, by this machine's clock".to_owned();
     };
     if time == SystemTime::UNIX_EPOCH {
