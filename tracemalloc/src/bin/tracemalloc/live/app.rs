@@ -135,7 +135,7 @@ impl App {
     }
 
     fn press(&mut self, key: KeyEvent) {
-        if key.kind == KeyEventKind::Release {
+        if !matches!(key.kind, KeyEventKind::Press | KeyEventKind::Repeat) {
             return;
         }
         let last = self.rows.len().saturating_sub(1);
