@@ -220,8 +220,8 @@ const MUTATIONS: &[Mutation] = &[
     mutation(
         "an arena out to be given back stays on its list",
         "arena_list.rs",
-        "self.unplace(arena);\n        let bits",
-        "let bits",
+        "self.unplace(arena);\n        let dirty_bytes",
+        "let dirty_bytes",
         "arena_release_against_last_free",
     ),
     mutation(
