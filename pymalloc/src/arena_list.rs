@@ -27,9 +27,10 @@
 //! A large heap that grows by blocks that fill their pools gets huge pages: a fault and an
 //! entry of the TLB for 2 MiB instead of 512. Until something of such a chunk is given back:
 //! then it is taken apart, because a part that is wanted again would bring all of it. What a huge
-//! page brought before it was wanted is resident uncounted: arenas that are not made yet go back
-//! with the first part that does, pools that were never handed out in `trim`, unless the kernel
-//! dropped them as zeros when it took the page apart (Linux 6.12).
+//! page brought before it was wanted is resident uncounted. Arenas that are not made yet go back
+//! with the first part that does, or in `trim`. So do pools that were never handed out: the
+//! kernel drops them as zeros when it takes the page apart (Linux 6.12), and where it does not,
+//! those of a page that is whole go back in `trim`.
 //!
 //! # Invariants
 //! 1. An arena that has a free pool, and one that is used or out to be given back, is

@@ -15,9 +15,10 @@
 //!
 //! # States of the heap
 //! `New` (not used yet, or there was no memory to enlist the thread) → `Live` → `Guest` (the
-//! thread is exiting, or nobody would tell of its exit). A guest owns nothing: it borrows single blocks and gives each back at
-//! once, so allocation works in any destructor, and nothing is left behind. So does a new
-//! heap with what it frees, up to a number (`ENLISTING_FREE`).
+//! thread is exiting, or nobody would tell of its exit). A guest owns nothing: it borrows single
+//! blocks and gives each back at once, so allocation works in any destructor, and nothing is left
+//! behind. So does a new heap with what it frees, up to a number (`ENLISTING_FREE`), and for as
+//! long as it cannot be enlisted.
 //!
 //! # Invariants
 //! 1. A pool whose owner is this heap's `id` is either on `pools` of its class, or

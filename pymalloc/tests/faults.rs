@@ -218,6 +218,10 @@ fn advice_about_huge_pages_may_be_refused() {
                 blocks.push(block);
             }
             assert!(!growing || fault::calls() > 0);
+            fault::clear();
+            // What nobody wanted yet goes back, and nothing else does.
+            pymalloc::trim();
+            assert_eq!(pymalloc::trim(), 0);
             refuse_if(shrinking);
             for (id, block) in blocks.into_iter().enumerate() {
                 assert!(Pattern::of(id as u64).is_at(block, layout.size()));
