@@ -27,10 +27,8 @@
 //! A large heap that grows by blocks that fill their pools gets huge pages: a fault and an
 //! entry of the TLB for 2 MiB instead of 512. Until something of such a chunk is given back:
 //! then it is taken apart, because a part that is wanted again would bring all of it. What a huge
-//! page brought before it was wanted is resident uncounted. Arenas that are not made yet go back
-//! with the first part that does, or in `trim`. So do pools that were never handed out: the
-//! kernel drops them as zeros when it takes the page apart (Linux 6.12), and where it does not,
-//! those of a page that is whole go back in `trim`.
+//! page brought before it was wanted, pools that were never handed out and arenas that are not
+//! made yet, is resident uncounted; it goes back with the first part that does, or in `trim`.
 //!
 //! # Invariants
 //! 1. An arena that has a free pool, and one that is used or out to be given back, is
@@ -377,15 +375,6 @@ impl ArenaLists {
         }
     }
 
-    /// The same for `trim`: where there may be a huge page, pools that were never handed out too.
-    pub(crate) fn take_resident(&mut self, arena: &'static Arena) -> Option<Wash> {
-        let may_be_resident = arena.free() != 0 && !arena.is_empty();
-        if may_be_resident && Region::huge_chunk_at(arena.base()).is_some() {
-            return Some(self.take_out(arena, arena.free()));
-        }
-        self.take_dirty(arena)
-    }
-
     /// Takes free pools out of an arena.
     fn take_out(&mut self, arena: &'static Arena, bits: u16) -> Wash {
         self.unplace(arena);
@@ -420,35 +409,63 @@ impl ArenaLists {
         self.place(arena);
     }
 
-    /// Gives back what a huge page may have brought of arenas that were not made yet.
+    /// Gives back what a huge page may have brought of this arena's chunk that nobody wanted yet, if
+    /// some of the arena is free.
+    pub(crate) fn give_back_unwanted(&mut self, arena: &Arena) {
+        if arena.free() != 0 {
+            self.take_chunk_apart(arena.base());
+        }
+    }
+
+    /// The same of the newest chunk, if some of it is not made yet.
     pub(crate) fn give_back_unmade(&mut self) {
-        let Some(chunk) = self
-            .rest_of_chunk()
-            .and_then(|(start, _)| Region::huge_chunk_at(start))
-        else {
+        if let Some((start, _)) = self.rest_of_chunk() {
+            self.take_chunk_apart(start);
+        }
+    }
+
+    /// Has small pages in the chunk of an address, if it is for a huge one.
+    fn take_chunk_apart(&mut self, address: *mut u8) {
+        let Some(chunk) = Region::huge_chunk_at(address) else {
             return;
         };
-        // SAFETY: the chunk lies in the region, which is mapped.
+        // SAFETY: the chunk lies in a region, which is mapped.
         if unsafe { os::avoid_huge_pages(chunk, HUGE_PAGE) } {
             self.make_small(chunk);
         }
     }
 
-    /// Notes that a chunk has small pages from now on; of the newest one, what is not made yet
-    /// goes back.
+    /// Notes that a chunk has small pages from now on. What of it nobody wanted yet goes back:
+    /// pools that are free and clean, and what is not made.
     fn make_small(&mut self, chunk: NonNull<u8>) {
         if !Region::make_small(chunk) {
             return;
         }
         let lies_in_it = |start: *mut u8| start.addr() & !(HUGE_PAGE - 1) == chunk.addr().get();
+        let arenas = self.arenas_of(Region::of(chunk.addr().get()));
+        for arena in arenas.filter(|arena| lies_in_it(arena.base())) {
+            for (offset, bytes) in arena.runs(arena.free() & !arena.dirty()) {
+                // SAFETY: free pools are held by the lists' lock (arena.rs, invariant 2).
+                unsafe { self.discard(arena.base().wrapping_add(offset), bytes) };
+            }
+        }
         let rest = self.rest_of_chunk();
         if let Some((start, bytes)) = rest.filter(|(start, _)| lies_in_it(*start)) {
-            // SAFETY: it lies in the region, which is mapped.
-            unsafe { os::split_huge_page(start, bytes) };
             // SAFETY: nobody knows arenas that were not made, and the lock is held.
-            if unsafe { os::discard(start, bytes) } {
-                self.given_back += bytes;
-            }
+            unsafe { self.discard(start, bytes) };
+        }
+    }
+
+    /// Gives a part of a chunk back.
+    ///
+    /// # Safety
+    /// It lies in a region, and nobody has it but the caller.
+    unsafe fn discard(&mut self, start: *mut u8, bytes: usize) {
+        // SAFETY: regions are mapped.
+        unsafe { os::split_huge_page(start, bytes) };
+        // SAFETY: the caller's promise.
+        if unsafe { os::discard(start, bytes) } {
+            self.given_back += bytes;
         }
     }
 

@@ -73,7 +73,8 @@ impl Arenas {
         Some((pool, growth))
     }
 
-    /// Gives what is out to the system, while nobody holds the lock.
+    /// Gives what is out to the system, while nobody holds the lock (but of what a huge page has
+    /// brought besides: `ArenaLists::make_small`, once a chunk).
     fn give_back(&self, mut wash: Wash) -> MutexGuard<'_, ArenaLists> {
         let bytes = wash.give_back();
         let mut lists = self.lock();
@@ -100,10 +101,11 @@ impl Arenas {
         let mut region = lists.newest_region();
         while let Some(current) = region {
             for arena in lists.arenas_of(current) {
-                if let Some(mut wash) = lists.take_resident(arena) {
+                if let Some(mut wash) = lists.take_dirty(arena) {
                     lists.given_back += wash.give_back();
                     lists.put_back(&wash, 0);
                 }
+                lists.give_back_unwanted(arena);
             }
             region = current.previous();
         }

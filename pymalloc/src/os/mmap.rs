@@ -172,8 +172,8 @@ pub(crate) unsafe fn split_huge_page(start: *mut u8, size: usize) {
     if fault::refuses(Call::Advise) {
         return;
     }
-    // The answer does not matter: else (Linux before 5.4; a page that a forked child has, too) its
-    // memory comes back when memory is short.
+    // The answer does not matter: else (Linux before 5.4) its memory comes back when memory is
+    // short, or (a page that a forked child has, too) when the child lets go of it.
     // SAFETY: the caller's promise.
     let _ = unsafe { libc::madvise(start.cast(), size, libc::MADV_COLD) };
 }
