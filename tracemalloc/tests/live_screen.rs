@@ -159,6 +159,18 @@ impl Terminal {
         self.person.write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Waits until the program has taken in all that was pressed.
+    fn wait_until_read(&self) {
+        let mut unread: libc::c_int = 1;
+        while unread > 0 {
+            thread::yield_now();
+            // SAFETY: the line is open, and `unread` is writable.
+            let status =
+                unsafe { libc::ioctl(self.line.as_raw_fd(), libc::FIONREAD, &raw mut unread) };
+            assert_eq!(status, 0);
+        }
+    }
+
     fn end(&mut self) -> ExitStatus {
         let begin = Instant::now();
         loop {
@@ -339,6 +351,9 @@ fn a_signal_ends_it_and_the_terminal_is_given_back() {
     let mut terminal = Terminal::start("xterm", size(80, 24), None, &path);
     terminal.wait_for_text("waiting for ");
     assert_ne!(modes(&terminal.line), terminal.before);
+    // Half of a sequence, whose other half somebody may wait for.
+    terminal.press("\x1b[");
+    terminal.wait_until_read();
     let child = terminal.child.id().cast_signed();
     // SAFETY: the child is not waited for yet, so the number is its own.
     assert_eq!(unsafe { libc::kill(child, libc::SIGTERM) }, 0);

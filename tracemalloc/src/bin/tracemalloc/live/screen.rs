@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
-use ratatui::crossterm::event::{self, Event as Input};
+use ratatui::crossterm::event::{self, Event as Input, KeyEvent};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
@@ -31,8 +31,11 @@ use super::file::{Process, Watched};
 use crate::args::{Select, Symbols, View};
 use crate::{Failure, input};
 
-/// The least and the most time from one look for input to the next.
+/// The least and the most time for which it waits for a key.
 const TICKS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
+
+/// Keys that are handled before the screen is drawn again.
+const MOST_KEYS: usize = 64;
 
 /// How often a process is asked for its memory, which makes the kernel walk through its pages.
 const MEMORY_AGE: Duration = Duration::from_secs(1);
@@ -66,9 +69,10 @@ pub(super) fn watch(file: &Path, interval: Duration, view: View) -> Result<(), F
     for number in [SIGINT, SIGQUIT, SIGTERM] {
         flag::register_usize(number, Arc::clone(&signal), number.unsigned_abs() as usize)?;
     }
-    let looks = look_on(file.to_owned(), interval, view.select, view.symbols)?;
     let mut screen = Screen::take()?;
-    let end = go_on(&mut app, &mut screen, &looks, interval, &signal);
+    let looks = look_on(file.to_owned(), interval, view.select, view.symbols)?;
+    let keys = listen()?;
+    let end = go_on(&mut app, &mut screen, &looks, &keys, interval, &signal);
     drop(screen);
     let End::Signal(number) = end? else {
         return Ok(());
@@ -86,6 +90,7 @@ fn go_on(
     app: &mut App,
     screen: &mut Screen,
     looks: &Receiver<Event>,
+    keys: &Receiver<KeyEvent>,
     interval: Duration,
     signal: &AtomicUsize,
 ) -> Result<End, Failure> {
@@ -106,38 +111,59 @@ fn go_on(
         app.handle(Event::Area(Rect::from(size)));
         screen.terminal.draw(|frame| draw(app, frame))?;
         // A size that is another now is seen when it is drawn again.
-        wait(tick)?;
+        let key = keys.recv_timeout(tick);
         // ORDERING: Relaxed suffices: the number says it all.
         match signal.load(Relaxed) {
             0 => {}
             number => return Ok(End::Signal(i32::try_from(number)?)),
         }
-        while !app.is_over && event::poll(Duration::ZERO)? {
-            if let Input::Key(key) = event::read()? {
-                app.handle(Event::Key(key));
-            }
+        check_terminal()?;
+        match key {
+            Ok(key) => app.handle(Event::Key(key)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err("the terminal cannot be read".into()),
+        }
+        // Those that came at once are shown at once.
+        for key in keys.try_iter().take(MOST_KEYS) {
+            app.handle(Event::Key(key));
         }
     }
     Ok(End::Key)
 }
 
-/// Waits for input, a signal, or so long.
-fn wait(tick: Duration) -> io::Result<()> {
+/// Hears keys in a thread of its own, which ends with the program: in the middle of a sequence
+/// crossterm waits for its rest.
+fn listen() -> io::Result<Receiver<KeyEvent>> {
+    let (sender, receiver) = sync_channel(MOST_KEYS);
+    thread::Builder::new()
+        .name("listener".to_owned())
+        .spawn(move || {
+            while let Ok(input) = event::read() {
+                if let Input::Key(key) = input
+                    && sender.send(key).is_err()
+                {
+                    return;
+                }
+            }
+        })?;
+    Ok(receiver)
+}
+
+/// Says so if there is no terminal any more.
+fn check_terminal() -> io::Result<()> {
     let mut input = libc::pollfd {
         fd: libc::STDIN_FILENO,
-        events: libc::POLLIN,
+        events: 0,
         revents: 0,
     };
-    let tick = i32::try_from(tick.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the one entry that is said to be there, for the time of the call.
-    let found = unsafe { libc::poll(&raw mut input, 1, tick) };
+    let found = unsafe { libc::poll(&raw mut input, 1, 0) };
     if found < 0 {
         let error = io::Error::last_os_error();
         let is_signal = error.kind() == io::ErrorKind::Interrupted;
         return if is_signal { Ok(()) } else { Err(error) };
     }
     if input.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0 {
-        // Crossterm would try to read for ever.
         let gone = "the terminal is gone";
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, gone));
     }
@@ -263,7 +289,7 @@ impl Drop for Taken {
 
 /// Makes the terminal what it was; once, as it would move the cursor the second time.
 fn give_back() {
-    // ORDERING: Relaxed suffices: whoever is first does all, from what no other thread wrote.
+    // ORDERING: Relaxed suffices: whoever is first does all; crossterm keeps what the terminal was, behind a lock.
     if !IS_TAKEN.swap(false, Relaxed) {
         return;
     }
