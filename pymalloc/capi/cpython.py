@@ -5,8 +5,8 @@
     pymalloc/capi/cpython.py python3.11 python3.13      these
     pymalloc/capi/cpython.py --instructions             counts them too, with valgrind
 
-Prints user and system time (the least of --runs, interleaved), peak resident memory, and,
-where asked for, instructions; a ratio is to CPython on its own obmalloc. Needs the library
+Prints user and system time, peak resident memory and page faults (the least of --runs each,
+interleaved), and, where asked for, instructions; a ratio is to CPython on its own obmalloc. Needs the library
 (cargo build --release -p pymalloc-capi) and Debian's libmimalloc2.0, libjemalloc2 and
 libtcmalloc-minimal4.
 """
@@ -16,6 +16,7 @@ import gc
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -123,14 +124,14 @@ WORK = {
 
 
 def work(name, scale):
-    """In the measured process: does the work, and prints seconds and KiB."""
+    """In the measured process: does the work, and prints seconds, KiB and page faults."""
     function, rounds = next((f, n) for f, n in WORK.items() if f.__name__ == name)
     start = time.process_time()
     function(max(1, int(rounds * scale)))
     seconds = time.process_time() - start
     with open("/proc/self/status") as status:
         peak = next(line.split()[1] for line in status if line.startswith("VmHWM:"))
-    print(seconds, peak)
+    print(seconds, peak, resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 
 
 def allocators():
@@ -163,19 +164,21 @@ def child(python, name, scale, environment, before=()):
 
 
 def measure(python, runs, scale, contenders):
-    """Seconds and MB by row and contender."""
-    seconds, megabytes = {}, {}
+    """Seconds, MB and page faults by row and contender."""
+    seconds, megabytes, faults = {}, {}, {}
     for function in WORK:
         name = function.__name__
         print("\r%-20s" % name, end="", file=sys.stderr, flush=True)
         for _ in range(runs):
             for contender, environment in contenders:
-                time_used, peak = child(python, name, scale, environment).stdout.split()
+                said = child(python, name, scale, environment).stdout.split()
+                time_used, peak, faulted = float(said[0]), int(said[1]) * 1024 / 1e6, int(said[2])
                 key = name, contender
-                seconds[key] = min(seconds.get(key, 1e9), float(time_used))
-                megabytes[key] = min(megabytes.get(key, 1e9), int(peak) * 1024 / 1e6)
+                seconds[key] = min(seconds.get(key, 1e9), time_used)
+                megabytes[key] = min(megabytes.get(key, 1e9), peak)
+                faults[key] = min(faults.get(key, 1e9), faulted)
     print("\r%20s\r" % "", end="", file=sys.stderr)
-    return seconds, megabytes
+    return seconds, megabytes, faults
 
 
 def instructions(python, contenders):
@@ -225,10 +228,11 @@ def main():
             check=True,
         )
         version = "CPython " + version.stdout.decode().strip()
-        seconds, megabytes = measure(python, options.runs, options.scale, contenders)
+        seconds, megabytes, faults = measure(python, options.runs, options.scale, contenders)
         scaled = {key: 1000 * value for key, value in seconds.items()}
         table(version + ": user and system time", "ms", scaled, contenders, "%.0f")
         table(version + ": peak resident memory", "MB", megabytes, contenders, "%.1f")
+        table(version + ": page faults", "", faults, contenders, "%d")
         if options.instructions:
             counts = instructions(python, contenders)
             table(version + ": instructions", "millions", counts, contenders, "%.0f")

@@ -348,17 +348,19 @@ fn a_file_that_was_cut_is_told_of_until_the_next() {
 fn a_signal_ends_it_and_the_terminal_is_given_back() {
     let folder = Folder::new("signal");
     let path = folder.0.join("a.tmal");
-    let mut terminal = Terminal::start("xterm", size(80, 24), None, &path);
-    terminal.wait_for_text("waiting for ");
-    assert_ne!(modes(&terminal.line), terminal.before);
-    // Half of a sequence, whose other half somebody may wait for.
-    terminal.press("\x1b[");
-    terminal.wait_until_read();
-    let child = terminal.child.id().cast_signed();
-    // SAFETY: the child is not waited for yet, so the number is its own.
-    assert_eq!(unsafe { libc::kill(child, libc::SIGTERM) }, 0);
-    assert_eq!(terminal.end().signal(), Some(libc::SIGTERM));
-    terminal.assert_given_back();
+    for signal in [libc::SIGTERM, libc::SIGHUP] {
+        let mut terminal = Terminal::start("xterm", size(80, 24), None, &path);
+        terminal.wait_for_text("waiting for ");
+        assert_ne!(modes(&terminal.line), terminal.before);
+        // Half of a sequence, whose other half somebody may wait for.
+        terminal.press("\x1b[");
+        terminal.wait_until_read();
+        let child = terminal.child.id().cast_signed();
+        // SAFETY: the child is not waited for yet, so the number is its own.
+        assert_eq!(unsafe { libc::kill(child, signal) }, 0);
+        assert_eq!(terminal.end().signal(), Some(signal));
+        terminal.assert_given_back();
+    }
 }
 
 #[test]

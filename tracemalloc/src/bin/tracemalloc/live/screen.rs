@@ -22,7 +22,7 @@ use ratatui::crossterm::terminal::{
     enable_raw_mode,
 };
 use ratatui::layout::Rect;
-use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 use super::app::{App, Event, Seen};
@@ -66,7 +66,7 @@ pub(super) fn is_dumb() -> bool {
 pub(super) fn watch(file: &Path, interval: Duration, view: View) -> Result<(), Failure> {
     let mut app = App::new(file, view.key, view.cumulative);
     let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGINT, SIGQUIT, SIGTERM] {
+    for number in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
         flag::register_usize(number, Arc::clone(&signal), number.unsigned_abs() as usize)?;
     }
     let mut screen = Screen::take()?;
