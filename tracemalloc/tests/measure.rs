@@ -1,41 +1,25 @@
 //! What a thread allocates is counted, and nobody else's.
 
+#[path = "support/tracing.rs"]
+mod tracing;
+
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
+use std::sync::Barrier;
 use std::thread;
 
 use pymalloc::PyMalloc;
 use tracemalloc::{Config, Counted, Region, Unwinder, Usage, measure};
+use tracing::Tracing;
 
 #[global_allocator]
 static GLOBAL: Counted<PyMalloc> = Counted(PyMalloc);
 
-/// A process traces as a whole: one test at a time.
-struct Tracing(#[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
-
-impl Tracing {
-    fn off() -> Self {
-        static ONE: Mutex<()> = Mutex::new(());
-        let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        // `PYMALLOC_TRACE` may have started it.
-        tracemalloc::stop();
-        Self(guard)
-    }
-
-    fn start(&self, unwinder: Unwinder) {
-        let config = Config {
-            nframe: 10,
-            unwinder,
-            ..Config::default()
-        };
-        tracemalloc::start_with(config).unwrap();
-    }
-}
-
-impl Drop for Tracing {
-    fn drop(&mut self) {
-        tracemalloc::stop();
+fn ten_frames(unwinder: Unwinder) -> Config {
+    Config {
+        nframe: 10,
+        unwinder,
+        ..Config::default()
     }
 }
 
@@ -203,11 +187,11 @@ fn what_the_recorder_allocates_is_not_counted() {
         drop(kept);
         (usage.allocations, usage.live_bytes())
     };
-    let tracing = Tracing::off();
+    let _tracing = Tracing::off();
     thread::scope(|scope| {
         let threads = [(); THREADS].map(|()| scope.spawn(work));
         begun.wait();
-        tracing.start(Unwinder::Tables);
+        tracemalloc::start_with(ten_frames(Unwinder::Tables)).unwrap();
         on.wait();
         done.wait();
         for thread in threads {
@@ -219,8 +203,7 @@ fn what_the_recorder_allocates_is_not_counted() {
 /// The wrapper's own calls are no part of a traceback.
 #[test]
 fn a_traced_block_is_put_down_to_who_asked() {
-    let tracing = Tracing::off();
-    tracing.start(Unwinder::Auto);
+    let _tracing = Tracing::start(ten_frames(Unwinder::Auto));
     let kept = block(12_345);
     let traceback = tracemalloc::get_address_traceback(kept.as_ptr().addr()).unwrap();
     let last = &traceback[traceback.len() - 1];

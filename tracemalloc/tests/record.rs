@@ -1,47 +1,27 @@
 //! What Python's tracemalloc does, on `PyMalloc`.
 
+#[path = "support/tracing.rs"]
+mod tracing;
+
 use std::hint::black_box;
-use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
+use std::sync::Barrier;
 use std::thread;
 
 use pymalloc::PyMalloc;
 use tracemalloc::{
     Config, KeyType, Mode, NotTracing, PeakError, Snapshot, StartError, Statistic, Trace, Unwinder,
 };
+use tracing::Tracing;
 
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
 
-/// A process traces as a whole: one test at a time.
-struct Tracing(#[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
-
-impl Tracing {
-    fn off() -> Self {
-        static ONE: Mutex<()> = Mutex::new(());
-        let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        // `PYMALLOC_TRACE` may have started it.
-        tracemalloc::stop();
-        Self(guard)
-    }
-
-    fn start(config: Config) -> Self {
-        let tracing = Self::off();
-        tracemalloc::start_with(config).unwrap();
-        tracing
-    }
-
-    fn exact(nframe: u16) -> Self {
-        Self::start(Config {
-            nframe,
-            ..Config::default()
-        })
-    }
-}
-
-impl Drop for Tracing {
-    fn drop(&mut self) {
-        tracemalloc::stop();
-    }
+/// Every block is traced.
+fn exact(nframe: u16) -> Tracing {
+    Tracing::start(Config {
+        nframe,
+        ..Config::default()
+    })
 }
 
 #[inline(never)]
@@ -96,7 +76,7 @@ fn a_snapshot_names_the_function_and_line_that_allocated() {
 
 #[test]
 fn one_frame_is_the_line_that_asked() {
-    let _tracing = Tracing::exact(1);
+    let _tracing = exact(1);
     assert_eq!(tracemalloc::get_traceback_limit(), 1);
     let kept = allocate_here(4000);
     let snapshot = tracemalloc::take_snapshot().unwrap();
@@ -124,7 +104,7 @@ fn current_and_peak_are_what_was_asked_for() {
         );
         return;
     }
-    let _tracing = Tracing::exact(5);
+    let _tracing = exact(5);
     let measure = || {
         tracemalloc::clear_traces();
         let (before, _) = tracemalloc::get_traced_memory();
@@ -213,7 +193,7 @@ fn threads_that_start_it_at_once_lose_nothing_that_they_allocate_then() {
 
 #[test]
 fn tracked_memory_has_a_domain_and_an_end() {
-    let _tracing = Tracing::exact(10);
+    let _tracing = exact(10);
     tracemalloc::track(7, 0x1000, 300).unwrap();
     tracemalloc::track(7, 0x1000, 500).unwrap();
     tracemalloc::track(8, 0x1000, 11).unwrap();
@@ -232,7 +212,7 @@ fn tracked_memory_has_a_domain_and_an_end() {
 
 #[test]
 fn threads_have_names_even_when_they_are_gone() {
-    let _tracing = Tracing::exact(10);
+    let _tracing = exact(10);
     let named = thread::Builder::new().name("allocator-9".into());
     let kept = named
         .spawn(|| allocate_here(123_456))
@@ -287,7 +267,7 @@ fn allocate_large() -> Vec<Vec<u8>> {
 
 #[test]
 fn a_snapshot_records_nothing_of_its_own() {
-    let _tracing = Tracing::exact(25);
+    let _tracing = exact(25);
     let kept: Vec<_> = (0..1000).map(|_| allocate_here(64)).collect();
     let before = tracemalloc::get_traced_memory().0;
     let snapshots: Vec<_> = (0..3)
@@ -319,7 +299,7 @@ fn samples_add_up_to_what_there_is() {
 
 #[test]
 fn threads_at_once_lose_nothing() {
-    let _tracing = Tracing::exact(10);
+    let _tracing = exact(10);
     let before = tracemalloc::get_traced_memory().0;
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -345,7 +325,7 @@ fn threads_at_once_lose_nothing() {
 
 #[test]
 fn a_large_block_that_cannot_grow_stays_recorded() {
-    let _tracing = Tracing::exact(5);
+    let _tracing = exact(5);
     let mut kept = allocate_here(123_000);
     let (before, _) = tracemalloc::get_traced_memory();
     assert!(kept.try_reserve_exact(1 << 60).is_err());

@@ -2,6 +2,8 @@
 
 #[path = "support/c_library.rs"]
 mod c_library;
+#[path = "support/tracing.rs"]
+mod tracing;
 
 use std::cell::RefCell;
 use std::env;
@@ -10,40 +12,25 @@ use std::hint::black_box;
 use std::panic;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use c_library::{compile, wait_until};
 use pymalloc::PyMalloc;
 use tracemalloc::{Config, KeyType, Mode, Unwinder};
+use tracing::Tracing;
 
 #[global_allocator]
 static GLOBAL: PyMalloc = PyMalloc;
 
-/// A process traces as a whole: one test at a time.
-struct Tracing(#[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
-
-impl Tracing {
-    fn start(mode: Mode, unwinder: Unwinder) -> Self {
-        static ONE: Mutex<()> = Mutex::new(());
-        let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        tracemalloc::start_with(Config {
-            mode,
-            unwinder,
-            peak: true,
-            ..Config::default()
-        })
-        .unwrap();
-        Self(guard)
-    }
-}
-
-impl Drop for Tracing {
-    fn drop(&mut self) {
-        tracemalloc::stop();
-        pymalloc::verify_heap().unwrap();
-    }
+fn start(mode: Mode, unwinder: Unwinder) -> Tracing {
+    Tracing::start(Config {
+        mode,
+        unwinder,
+        peak: true,
+        ..Config::default()
+    })
 }
 
 const EACH: [(Mode, Unwinder); 4] = [
@@ -74,7 +61,7 @@ fn churn(rounds: usize) {
 #[test]
 fn a_child_of_a_fork_records_on() {
     for (mode, unwinder) in EACH {
-        let _tracing = Tracing::start(mode, unwinder);
+        let _tracing = start(mode, unwinder);
         let stop = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..2 {
@@ -143,7 +130,7 @@ fn destructors_of_thread_locals_are_recorded() {
     assert_eq!(made, 0);
     LATER.store(key as usize, Relaxed);
     for (mode, unwinder) in EACH {
-        let _tracing = Tracing::start(mode, unwinder);
+        let _tracing = start(mode, unwinder);
         let before = tracemalloc::get_traced_memory().0;
         for _ in 0..20 {
             let late = move || {
@@ -168,7 +155,7 @@ extern "C" fn churns_late(_value: *mut c_void) {
 
 #[test]
 fn a_thread_keeps_its_number_to_its_last_block() {
-    let _tracing = Tracing::start(Mode::Exact, Unwinder::FramePointers);
+    let _tracing = start(Mode::Exact, Unwinder::FramePointers);
     // Made after the recorder's own key, so that it is later.
     let mut key = 0;
     // SAFETY: the destructor takes anything.
@@ -194,7 +181,7 @@ fn a_thread_keeps_its_number_to_its_last_block() {
 
 #[test]
 fn what_is_forgotten_while_others_allocate_is_forgotten_as_a_whole() {
-    let _tracing = Tracing::start(Mode::Exact, Unwinder::FramePointers);
+    let _tracing = start(Mode::Exact, Unwinder::FramePointers);
     for _ in 0..30 {
         let stop = AtomicUsize::new(0);
         let kept = Mutex::new(Vec::new());
@@ -249,7 +236,7 @@ fn panics_pass_through() {
         deep(depth - 1);
     }
     for (mode, unwinder) in EACH {
-        let _tracing = Tracing::start(mode, unwinder);
+        let _tracing = start(mode, unwinder);
         for depth in 0..20 {
             let caught = panic::catch_unwind(|| deep(depth)).unwrap_err();
             assert_eq!(caught.downcast_ref::<[u8; 300]>(), Some(&[7; 300]));
@@ -279,7 +266,7 @@ fn libraries_come_and_go() {
         "libBrokenLocale.so.1",
     ];
     for (mode, unwinder) in EACH {
-        let _tracing = Tracing::start(mode, unwinder);
+        let _tracing = start(mode, unwinder);
         thread::scope(|scope| {
             let other = scope.spawn(|| {
                 for _ in 0..20 {
@@ -323,7 +310,7 @@ extern "C" fn looks() {
 
 #[test]
 fn a_library_may_look_while_it_is_loaded() {
-    let _tracing = Tracing::start(Mode::Exact, Unwinder::Tables);
+    let _tracing = start(Mode::Exact, Unwinder::Tables);
     let name = compile(
         "constructor",
         "#include <stdlib.h>
@@ -368,7 +355,7 @@ extern "C" fn on_signal(_signal: i32) {
 #[test]
 fn a_signal_that_arrives_inside_is_served() {
     for unwinder in [Unwinder::FramePointers, Unwinder::Tables] {
-        let _tracing = Tracing::start(Mode::Exact, unwinder);
+        let _tracing = start(Mode::Exact, unwinder);
         churn(300);
         SIGNALS_INSIDE.store(0, Relaxed);
         // SAFETY: zeros are an action without flags.
@@ -407,7 +394,7 @@ fn a_signal_that_arrives_inside_is_served() {
 
 #[test]
 fn a_thread_with_a_small_stack_does_not_overflow_it() {
-    let _tracing = Tracing::start(Mode::Exact, Unwinder::Tables);
+    let _tracing = start(Mode::Exact, Unwinder::Tables);
     // What this one leaves is the next one's: a cache of rules, too.
     thread::spawn(|| churn(10)).join().unwrap();
     let small = thread::Builder::new().stack_size(80 << 10);
