@@ -1,5 +1,5 @@
-//! An arena: 256 KiB that hold pools of one size, and go back to the system
-//! together.
+//! An arena: 256 KiB that hold pools of one size. When all are free they go back to the
+//! system together; before, where too much is free, some of them may.
 //!
 //! # States
 //! | state | on which list of `ArenaLists` |

@@ -95,11 +95,12 @@ impl Arenas {
         }
     }
 
-    /// Gives every empty pool's memory back, under the lock: nobody takes a pool meanwhile.
+    /// Gives every empty pool's memory back, under the lock: nobody takes a pool meanwhile, but
+    /// between two regions.
     pub(crate) fn trim(&self) {
-        let mut lists = self.lock();
-        let mut region = lists.newest_region();
+        let mut region = self.lock().newest_region();
         while let Some(current) = region {
+            let mut lists = self.lock();
             for arena in lists.arenas_of(current) {
                 if let Some(mut wash) = lists.take_dirty(arena) {
                     lists.given_back += wash.give_back();
@@ -109,7 +110,7 @@ impl Arenas {
             }
             region = current.previous();
         }
-        lists.give_back_unmade();
+        self.lock().give_back_unmade();
     }
 }
 
@@ -137,9 +138,9 @@ impl Arenas {
 
 impl Wash {
     /// Gives the pools back; how many bytes of what may have been resident. Where the
-    /// system refuses, because the memory is locked, or its pages are larger than the
-    /// pools, nothing can be done, and the pools count as clean all the same, so that it
-    /// is not asked again and again.
+    /// system refuses, because the memory is locked, or a page holds other pools as
+    /// well, nothing can be done, and the pools count as clean all the same, so that it
+    /// is not asked again and again: what is left goes when the arena is empty.
     fn give_back(&mut self) -> usize {
         // Where the system refuses, the next part of the chunk that is given back asks again.
         self.huge_chunk = self.huge_chunk.filter(|chunk| {

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | region | 32 MiB | 127 arenas behind one header; the unit of `mmap` |
 //! | chunk | 2 MiB | 8 arenas, which may share a huge page |
-//! | arena | 256 KiB | 16, 4 or 1 pools of one size; the unit given back |
-//! | pool | 16, 64 or 256 KiB | blocks of one size class |
+//! | arena | 256 KiB | 16, 4 or 1 pools of one size |
+//! | pool | 16, 64 or 256 KiB | blocks of one size class; the unit given back |
 //!
 //! An arena is CPython's up to 3.9 (`ARENA_SIZE` in `obmalloc.c`). The pool is
 //! CPython's since 3.10 (`POOL_SIZE`, 16 KiB) for blocks of up to 2 KiB.
@@ -59,7 +59,7 @@ pub(crate) const RETAIN_MORE_MAX: usize = if cfg!(loom) { 0 } else { 8 << 20 };
 /// ... no more than this many if it asks for arenas of one pool alone, ...
 pub(crate) const RETAIN_MORE_WHOLE_MAX: usize = if cfg!(loom) { 0 } else { 3 << 19 };
 
-/// ... less one part in this many of what it gives back.
+/// ... less one part in this many of the arenas that it gives back.
 pub(crate) const RETAIN_MORE_DECAY: usize = 16;
 
 /// Pages of freed large blocks that stay resident for reuse, bytes in all.

@@ -14,7 +14,7 @@
 //! pool headers would at 16 KiB.
 //!
 //! Where less address space is left than a region, its front part is taken.
-//! Regions stay reserved; their memory goes back to the system an arena at a time.
+//! Regions stay reserved; their memory goes back to the system by pools and arenas.
 //!
 //! # Provenance
 //! The mapping's provenance is exposed when it is made. `Region::of` is the one

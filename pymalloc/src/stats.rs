@@ -70,10 +70,10 @@ pub struct Stats {
     pub bytes_large_cached: usize,
     /// Bytes of address space: regions, large blocks, records.
     pub bytes_mapped: usize,
-    /// An estimate of the resident part of it: what was ever touched and not given
-    /// back. The system has less resident if a program never wrote to its blocks, and more
-    /// if it refused to take memory back, because the program has locked it, or where it has
-    /// huge pages.
+    /// An estimate of the resident part of it: what was touched and not given back. The
+    /// system has less resident if a program never wrote to its blocks; and more if it refused to
+    /// take memory back, because the program has locked it, where it has huge pages, and of a
+    /// pool that is used again, whose earlier blocks are not counted.
     pub bytes_resident: usize,
 }
 

@@ -13,7 +13,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use mode::Mode;
 use model::{MAX_ALIGN_SHIFT, Model, Op, Subject, THREAD_COUNT};
 use pymalloc::{PyMalloc, PyMallocDebug, PyMallocSecure, Sampled, fault};
-use support::{Child, Random, alone, are_all, assert_heap_is_sound, in_child};
+use support::{Child, Random, alone, are_all, assert_heap_is_sound, in_child, resident_bytes};
 
 static SUBJECT: PyMalloc = PyMalloc;
 static DEBUG: Mode<PyMallocDebug> = Mode::new(PyMallocDebug);
@@ -115,6 +115,46 @@ fn give_back_beside_others(page_size: usize) {
     free(kept);
 }
 
+/// One pool of each arena stays in use, and with it no more than the page that it lies in.
+fn give_back_around_what_stays(page_size: usize) {
+    const COUNT: usize = 40_000;
+    fault::set_page_size(page_size);
+    let layout = Layout::from_size_align(1_000, 8).expect("a legal layout");
+    let before = resident_bytes();
+    let mut blocks: Vec<*mut u8> = (0..COUNT)
+        .map(|_| {
+            // SAFETY: the layout is not empty.
+            let block = unsafe { SUBJECT.alloc(layout) };
+            // SAFETY: the new block's bytes.
+            unsafe { block.write_bytes(0x5a, layout.size()) };
+            block
+        })
+        .collect();
+    let grown = resident_bytes() - before;
+    assert!(grown > COUNT * 1_000, "{grown}");
+    let stays = |block: &*mut u8| block.addr() % (256 << 10) < 16 << 10;
+    let (kept, freed): (Vec<_>, Vec<_>) = blocks.drain(..).partition(stays);
+    let free = |blocks: &[*mut u8]| {
+        for block in blocks {
+            // SAFETY: each block is freed once.
+            unsafe { SUBJECT.dealloc(*block, layout) };
+        }
+    };
+    free(&freed);
+    pymalloc::trim();
+    let left = resident_bytes() - before;
+    let page = page_size.max(16 << 10);
+    let most = grown / (256 << 10) * page + (2 << 20);
+    assert!(left < most, "{left} of {grown}");
+    for block in &kept {
+        // SAFETY: live, of that layout.
+        let bytes = unsafe { std::slice::from_raw_parts(*block, layout.size()) };
+        assert!(are_all(bytes, 0x5a));
+    }
+    free(&kept);
+    assert_heap_is_sound();
+}
+
 #[track_caller]
 fn as_child(test: &str, page_size: usize, body: fn(usize)) {
     if in_child(test).is_some() {
@@ -175,4 +215,22 @@ fn a_pool_is_given_back_alone_with_16_kib_pages() {
 fn a_pool_is_given_back_alone_with_64_kib_pages() {
     const TEST: &str = "a_pool_is_given_back_alone_with_64_kib_pages";
     as_child(TEST, 64 << 10, give_back_beside_others);
+}
+
+#[test]
+fn what_stays_keeps_its_page_alone_with_4_kib_pages() {
+    const TEST: &str = "what_stays_keeps_its_page_alone_with_4_kib_pages";
+    as_child(TEST, 4 << 10, give_back_around_what_stays);
+}
+
+#[test]
+fn what_stays_keeps_its_page_alone_with_16_kib_pages() {
+    const TEST: &str = "what_stays_keeps_its_page_alone_with_16_kib_pages";
+    as_child(TEST, 16 << 10, give_back_around_what_stays);
+}
+
+#[test]
+fn what_stays_keeps_its_page_alone_with_64_kib_pages() {
+    const TEST: &str = "what_stays_keeps_its_page_alone_with_64_kib_pages";
+    as_child(TEST, 64 << 10, give_back_around_what_stays);
 }

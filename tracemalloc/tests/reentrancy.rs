@@ -10,9 +10,9 @@ use std::env;
 use std::ffi::{CString, c_void};
 use std::hint::black_box;
 use std::panic;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -120,20 +120,22 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Option
     NonNull::new(moved.cast())
 }
 
-/// Gives the memory of `size` bytes at `start` back and keeps the addresses; they
-/// read zero. Where a page is larger than that, nothing happens.
+/// Gives the memory of `size` bytes at `start` back and keeps the addresses; whether all
+/// of them read zero now. Of a page that they are a part of, nothing goes back.
 ///
 /// # Safety
 /// The bytes are mapped by this module and nobody uses them.
 pub(crate) unsafe fn discard(start: *mut u8, size: usize) -> bool {
-    if (start.addr() | size) & (page_size() - 1) != 0 {
+    let page = page_size();
+    let first = start.map_addr(|address| address.next_multiple_of(page));
+    let before = first.addr() - start.addr();
+    let whole = size.saturating_sub(before) & !(page - 1);
+    if whole == 0 || fault::refuses(Call::Discard) {
         return false;
     }
-    if fault::refuses(Call::Discard) {
-        return false;
-    }
-    // SAFETY: the caller's promise.
-    unsafe { libc::madvise(start.cast(), size, libc::MADV_DONTNEED) == 0 }
+    // SAFETY: the caller's promise; the whole pages lie among those bytes.
+    let is_done = unsafe { libc::madvise(first.cast(), whole, libc::MADV_DONTNEED) == 0 };
+    is_done && whole == size
 }
 
 /// Asks for ordinary pages where the kernel would else use huge ones: a pool that is
@@ -172,8 +174,8 @@ pub(crate) unsafe fn split_huge_page(start: *mut u8, size: usize) {
     if fault::refuses(Call::Advise) {
         return;
     }
-    // The answer does not matter: else (Linux before 5.4) its memory comes back when memory is
-    // short, or (a page that a forked child has, too) when the child lets go of it.
+    // The answer does not matter: else (Linux before 5.4; a page that a forked child has, too) its
+    // memory comes back when memory is short.
     // SAFETY: the caller's promise.
     let _ = unsafe { libc::madvise(start.cast(), size, libc::MADV_COLD) };
 }
