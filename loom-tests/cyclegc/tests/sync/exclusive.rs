@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use cyclegc_loom::sync::{self, Gc};
+use cyclegc_loom::sync::{self, Gc, Weak};
 use cyclegc_loom::{Trace, Tracer};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicBool;
@@ -171,6 +171,16 @@ fn a_thread_takes_a_mut_in_a_ring_and_clones() {
     takes_a_mut_in_a_ring(|inner| drop(inner.clone()));
 }
 
+/// Upgrades a weak handle, and has the other handle alone then: nothing says any more that there
+/// was a weak one.
+fn upgrades(weak: Weak<Watched>) {
+    let upgraded = weak.upgrade();
+    drop(weak);
+    if let Some(other) = upgraded {
+        other.life.touch();
+    }
+}
+
 /// `get_mut` against the upgrade of a weak handle.
 #[test]
 fn a_mut_against_an_upgrade() {
@@ -178,16 +188,29 @@ fn a_mut_against_an_upgrade() {
         let dropped = Arc::default();
         let mut only = Watched::new(&dropped);
         let weak = Gc::downgrade(&only);
-        let thread = thread::spawn(move || {
-            if let Some(other) = weak.upgrade() {
-                other.life.touch();
-            }
-        });
+        let thread = thread::spawn(move || upgrades(weak));
         if let Some(only) = Gc::get_mut(&mut only) {
             only.write();
         }
         drop(only);
         thread.join().unwrap();
+        all_dropped(&dropped, 1);
+    });
+}
+
+/// The same, and the handle is not used again: who upgrades does not wait for that.
+#[test]
+fn a_mut_against_an_upgrade_of_a_handle_that_stays() {
+    explore(4, || {
+        let dropped = Arc::default();
+        let mut only = Watched::new(&dropped);
+        let weak = Gc::downgrade(&only);
+        let thread = thread::spawn(move || upgrades(weak));
+        if let Some(only) = Gc::get_mut(&mut only) {
+            only.write();
+        }
+        thread.join().unwrap();
+        drop(only);
         all_dropped(&dropped, 1);
     });
 }

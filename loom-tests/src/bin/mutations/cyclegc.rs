@@ -137,13 +137,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "a_thread_juggles",
     ),
     mutation(
-        "a write to an AtomicGc is not noticed",
-        "proof.rs",
-        "        for index in self.visit.erased_marks() {\n            self.failed[index] = true;\n        }\n",
-        "",
-        "out_of_a_pointer",
-    ),
-    mutation(
         "the proof looks at what a `&mut` reaches",
         "word.rs",
         "word & (DEAD | MUT_TAKEN) != 0",
@@ -219,13 +212,6 @@ pub(super) const MUTATIONS: &[Mutation] = &[
         "self.0.fetch_sub(part, Release)",
         "self.0.fetch_sub(part, Relaxed)",
         "a_weak_handle",
-    ),
-    mutation(
-        "garbage is not marked dead",
-        "proof.rs",
-        "                    unsafe { object.head() }.count.condemn();",
-        "                    unsafe { object.head() }.count.count();",
-        "nobody_is_there",
     ),
     mutation(
         "who reads an AtomicGc is not pinned",
