@@ -308,7 +308,12 @@ fn main() -> ExitCode {
         let subject: &Subject = subject;
         mutations.iter().map(move |mutation| (subject, *mutation))
     });
-    let survivors = match run_all(&work.collect::<Vec<_>>()) {
+    let work: Vec<(&Subject, &Mutation)> = work.collect();
+    if work.is_empty() {
+        eprintln!("mutations: none has that text in its name; `mutations cyclegc` runs all, and says their names");
+        return ExitCode::FAILURE;
+    }
+    let survivors = match run_all(&work) {
         Ok(survivors) => survivors,
         Err(error) => {
             eprintln!("mutations: {error}");
