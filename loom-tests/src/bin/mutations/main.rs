@@ -310,7 +310,7 @@ fn main() -> ExitCode {
     });
     let work: Vec<(&Subject, &Mutation)> = work.collect();
     if work.is_empty() {
-        eprintln!("mutations: none has that text in its name; `mutations cyclegc` runs all, and says their names");
+        eprintln!("mutations: no name has that text; `mutations cyclegc` prints all names");
         return ExitCode::FAILURE;
     }
     let survivors = match run_all(&work) {
