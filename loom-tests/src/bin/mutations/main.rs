@@ -494,3 +494,20 @@ fn models_pass(subject: &Subject, work: &Path, names: &[&str]) -> io::Result<boo
     let mut command = cargo_test(subject, work);
     Ok(command.arg("--").args(names).status()?.success())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutation_finds_its_text_once() {
+        for subject in [PYMALLOC, CYCLEGC] {
+            for mutation in subject.mutations {
+                let file = root().join(subject.source).join(mutation.file);
+                let source = fs::read_to_string(&file).unwrap();
+                let count = source.matches(mutation.from).count();
+                assert_eq!(count, 1, "{} in {}", mutation.name, file.display());
+            }
+        }
+    }
+}
