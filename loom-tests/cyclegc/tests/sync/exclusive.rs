@@ -181,10 +181,10 @@ fn upgrades(weak: Weak<Watched>) {
     }
 }
 
-/// `get_mut` against the upgrade of a weak handle.
-#[test]
-fn a_mut_against_an_upgrade() {
-    explore(4, || {
+/// `get_mut` against the upgrade of a weak handle; the other handle goes, or stays as it is until
+/// the thread has ended.
+fn a_mut_against_upgrades(stays: bool) {
+    explore(4, move || {
         let dropped = Arc::default();
         let mut only = Watched::new(&dropped);
         let weak = Gc::downgrade(&only);
@@ -192,25 +192,20 @@ fn a_mut_against_an_upgrade() {
         if let Some(only) = Gc::get_mut(&mut only) {
             only.write();
         }
-        drop(only);
+        let kept = stays.then_some(only);
         thread.join().unwrap();
+        drop(kept);
         all_dropped(&dropped, 1);
     });
 }
 
-/// The same, and the handle is not used again: who upgrades does not wait for that.
+#[test]
+fn a_mut_against_an_upgrade() {
+    a_mut_against_upgrades(false);
+}
+
+/// Who upgrades does not wait until the handle is used again.
 #[test]
 fn a_mut_against_an_upgrade_of_a_handle_that_stays() {
-    explore(4, || {
-        let dropped = Arc::default();
-        let mut only = Watched::new(&dropped);
-        let weak = Gc::downgrade(&only);
-        let thread = thread::spawn(move || upgrades(weak));
-        if let Some(only) = Gc::get_mut(&mut only) {
-            only.write();
-        }
-        thread.join().unwrap();
-        drop(only);
-        all_dropped(&dropped, 1);
-    });
+    a_mut_against_upgrades(true);
 }
