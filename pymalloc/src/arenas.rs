@@ -95,8 +95,8 @@ impl Arenas {
         }
     }
 
-    /// Gives every empty pool's memory back, under the lock: nobody takes a pool meanwhile, but
-    /// between two regions.
+    /// Gives every empty pool's memory back, of the regions that there are when it begins, under
+    /// the lock: nobody takes a pool meanwhile, but between two regions.
     pub(crate) fn trim(&self) {
         let mut region = self.lock().newest_region();
         while let Some(current) = region {
@@ -140,7 +140,8 @@ impl Wash {
     /// Gives the pools back; how many bytes of what may have been resident. Where the
     /// system refuses, because the memory is locked, or a page holds other pools as
     /// well, nothing can be done, and the pools count as clean all the same, so that it
-    /// is not asked again and again: what is left goes when the arena is empty.
+    /// is not asked again and again. What is left goes when an arena is given back whole, but where
+    /// its last pools were given back by two threads at once, each a part of a page.
     fn give_back(&mut self) -> usize {
         // Where the system refuses, the next part of the chunk that is given back asks again.
         self.huge_chunk = self.huge_chunk.filter(|chunk| {

@@ -525,11 +525,11 @@ pub fn arenas(into: &mut [ArenaStats]) -> usize {
     arena_stats::read(&SHARED, into)
 }
 
-/// Gives every empty page back to the system now; how many bytes, at most, those included
+/// Gives every empty page back to the system now; about how many bytes, those included
 /// that other threads happen to give back meanwhile.
 ///
 /// A pool counts whole, however little of it was touched, and so does what a huge page may have
-/// brought. Other threads that want a pool wait while it goes through each 32 MiB.
+/// brought; not at all do pools that share a page of the system's with others. Other threads that want a pool wait while it goes through each 32 MiB.
 ///
 /// That is the memory of empty pools and arenas, and of cached large blocks, after the
 /// calling thread's free blocks have gone back to their pools. What lies in other
