@@ -177,9 +177,10 @@ work_stress-ng() {
   cat "$log"
 }
 
-# CPython's tests. Those that fail are run again; what is printed failed again.
+# CPython's tests. Those that fail are run again; what is printed failed again. A job of a script's
+# ignores SIGINT, for which test_asyncio then waits for ever: not here.
 work_python() {
-  it "$PYTHON" -m test -j2 -w --timeout 600 "${python_tests[@]}" >log 2>&1 || true
+  it env --default-signal=INT "$PYTHON" -m test -j2 -w --timeout 600 "${python_tests[@]}" >log 2>&1 || true
   grep -q '^== Tests result: ' log
   awk '/^Re-running/ { again = 1 }
     again && /^(FAIL|ERROR): / { print "failed:", $2, $3 }
