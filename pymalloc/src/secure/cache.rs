@@ -37,94 +37,91 @@ static LENGTHS: [(u8, u8); SizeClass::COUNT] = {
     lengths
 };
 
-/// The blocks.
+/// The blocks. Zeros have none, and no room for any before `make_room`.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Cache {
+    hand_len: u32,
+    hand_room: u32,
+    oldest: u32,
+    ring_len: u32,
+    /// The first `hand_len` are blocks.
     hand: [Option<Slot>; HAND],
-    hand_len: usize,
     ring: [Option<Slot>; RING],
-    oldest: usize,
 }
 
 /// How many blocks the lists of a class hold: the hand, the ring.
-#[inline(always)]
-fn lengths(class: SizeClass) -> (usize, usize) {
+fn lengths(class: SizeClass) -> (u32, u32) {
     // SAFETY: a class's number is below COUNT.
     let (hand, ring) = unsafe { LENGTHS.get_unchecked(class.index()) };
-    (usize::from(*hand), usize::from(*ring))
+    (u32::from(*hand), u32::from(*ring))
 }
 
 impl Cache {
-    /// A free block, which is the caller's then.
-    #[inline]
-    pub(crate) fn take(&mut self, class: SizeClass, chance: &mut Chance) -> Option<Slot> {
-        if self.hand_len == 0 {
-            self.refill(class, chance);
-        }
+    /// A free block at hand, which is the caller's then; `None` if there is none.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, chance: &mut Chance) -> Option<Slot> {
         let last = self.hand_len.checked_sub(1)?;
-        let pick = chance.below(self.hand_len as u32) as usize;
+        let pick = chance.below(self.hand_len);
         self.hand_len = last;
-        let moved = self.hand.get_mut(last)?.take();
-        if pick == last {
-            return moved;
-        }
-        core::mem::replace(self.hand.get_mut(pick)?, moved)
+        let moved = *self.hand.get(last as usize % HAND)?;
+        // What was the last stays behind `hand_len`, where it is nobody's.
+        core::mem::replace(self.hand.get_mut(pick as usize % HAND)?, moved)
     }
 
-    /// Takes a freed block in.
-    #[inline]
-    pub(crate) fn put(&mut self, class: SizeClass, slot: Slot) {
-        let Some(place) = self.ring.get_mut(self.oldest) else {
-            return;
+    /// Takes a freed block in; false, and nothing is done, if the hand is full.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, slot: Slot) -> bool {
+        if self.hand_len >= self.hand_room {
+            return false;
+        }
+        let Some(place) = self.ring.get_mut(self.oldest as usize % RING) else {
+            return false;
         };
         let released = place.replace(slot);
         let next = self.oldest + 1;
-        self.oldest = if next >= lengths(class).1 { 0 } else { next };
-        if let Some(released) = released {
-            self.keep(class, released);
-        }
-    }
-
-    #[inline]
-    fn keep(&mut self, class: SizeClass, slot: Slot) {
-        if self.hand_len >= lengths(class).0 {
-            self.give_back(class, self.hand_len.div_ceil(2));
-        }
-        if let Some(place) = self.hand.get_mut(self.hand_len) {
-            *place = Some(slot);
+        self.oldest = if next >= self.ring_len { 0 } else { next };
+        if released.is_some()
+            && let Some(place) = self.hand.get_mut(self.hand_len as usize % HAND)
+        {
+            *place = released;
             self.hand_len += 1;
         }
+        true
     }
 
-    #[cold]
-    #[inline(never)]
-    fn refill(&mut self, class: SizeClass, chance: &mut Chance) {
-        let most = lengths(class).0.div_ceil(2);
-        let Self { hand, hand_len, .. } = self;
-        pools::take(class, most, chance, |slot| {
-            if let Some(place) = hand.get_mut(*hand_len) {
-                *place = Some(slot);
-                *hand_len += 1;
-            }
-        });
+    /// Takes half a hand of blocks from the pools, if they have them, where none is at hand.
+    pub(crate) fn refill(&mut self, class: SizeClass, chance: &mut Chance) {
+        if self.hand_len == 0 {
+            let most = lengths(class).0.div_ceil(2);
+            let places = self.hand.get_mut(..most as usize).unwrap_or_default();
+            self.hand_len = pools::take(class, places, chance) as u32;
+        }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn give_back(&mut self, class: SizeClass, count: usize) {
-        let rest = self.hand_len - count.min(self.hand_len);
-        let given = self.hand.get_mut(rest..self.hand_len).unwrap_or_default();
-        pools::put(class, given.iter_mut().filter_map(Option::take));
+    /// Gives half a hand of blocks to the pools, if it is full.
+    pub(crate) fn make_room(&mut self, class: SizeClass) {
+        (self.hand_room, self.ring_len) = lengths(class);
+        if self.hand_len >= self.hand_room {
+            self.give_back(class, self.hand_len / 2);
+        }
+    }
+
+    /// Gives blocks to the pools, all but `rest`.
+    fn give_back(&mut self, class: SizeClass, rest: u32) {
+        let given = self.hand.get(rest as usize..self.hand_len as usize);
+        pools::put(class, given.unwrap_or_default());
         self.hand_len = rest;
     }
 
     /// Gives everything back.
     pub(crate) fn flush(&mut self, class: SizeClass) {
         if self.hand_len > 0 {
-            self.give_back(class, self.hand_len);
+            self.give_back(class, 0);
         }
         if self.ring.iter().any(Option::is_some) {
-            pools::put(class, self.ring.iter_mut().filter_map(Option::take));
+            pools::put(class, &self.ring);
+            self.ring.fill(None);
         }
         self.oldest = 0;
     }
@@ -146,6 +143,7 @@ mod tests {
     fn every_class_has_room_in_both_lists() {
         for class in SizeClass::all() {
             let (hand, ring) = lengths(class);
+            let (hand, ring) = (hand as usize, ring as usize);
             assert!((1..=HAND).contains(&hand) && (1..=RING).contains(&ring));
             assert!(hand == 1 || hand * class.block_size() <= BYTES);
         }

@@ -12,22 +12,23 @@ use crate::os;
 /// Bytes of one.
 pub(crate) const SIZE: usize = size_of::<u64>();
 
-/// The secret.
-#[inline(always)]
-fn secret() -> u64 {
-    static SECRET: OnceNonZeroUsize = OnceNonZeroUsize::new();
-    let secret = SECRET.get_or_init(|| {
+static SECRET: OnceNonZeroUsize = OnceNonZeroUsize::new();
+
+/// Chooses the secret, before there is a block: whoever makes room for some calls it.
+pub(crate) fn choose_secret() {
+    SECRET.get_or_init(|| {
         let number = os::random() as usize;
         NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN)
     });
-    secret.get() as u64
 }
 
 #[inline(always)]
 fn value(at: *mut u8) -> u64 {
-    let mixed = (secret() ^ at.addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    // A byte of zeros is what is written most often; no byte is.
-    (mixed ^ mixed >> 32) | 0x0101_0101_0101_0101
+    let secret = SECRET.get().map_or(0, NonZeroUsize::get) as u64;
+    let mixed = (secret ^ at.addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // What all bits went into comes first. A byte of zeros is what is written most often; no
+    // byte is.
+    mixed.to_be() | 0x0101_0101_0101_0101
 }
 
 /// Writes it behind `size` bytes.

@@ -153,6 +153,7 @@ pub(crate) fn alloc(layout: Layout) -> *mut u8 {
     let Some((pages, node)) = insist(|| usable(layout)) else {
         return null_mut();
     };
+    canary::choose_secret();
     canary::write_up_to(pages.start, layout.size(), pages.size);
     state().map.insert(node, pages.start.addr(), layout.size());
     pages.start

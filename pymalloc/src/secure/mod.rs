@@ -35,7 +35,7 @@ use crate::config::MEDIUM_MAX;
 use crate::os;
 use crate::size_class::SizeClass;
 use region::{Slot, state};
-use thread::with_thread;
+use thread::Own;
 
 /// A hardened allocator beside [`PyMalloc`](crate::PyMalloc), for programs that handle what
 /// they cannot trust.
@@ -54,7 +54,7 @@ use thread::with_thread;
 ///
 /// The report names what was found and where; then the process aborts.
 ///
-/// An allocation and a free together cost some 250 instructions, and for blocks of more than
+/// An allocation and a free together cost some 200 instructions, and for blocks of more than
 /// some KiB the time to clear and to check them; a block 9 bytes more. SECURITY.md
 /// in the repository has the measurements, and what is not promised.
 ///
@@ -82,7 +82,7 @@ unsafe impl GlobalAlloc for PyMallocSecure {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match class_of(layout) {
-            Some(class) => alloc_in(class, layout.size()),
+            Some(class) => alloc_in(Own::get(), class, layout.size()),
             None => large::alloc(layout),
         }
     }
@@ -90,7 +90,7 @@ unsafe impl GlobalAlloc for PyMallocSecure {
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         match class_of(layout) {
-            Some(class) => free_in(class, block, layout),
+            Some(class) => free_in(Own::get(), class, block, layout),
             None => large::dealloc(block, layout),
         }
     }
@@ -152,23 +152,42 @@ fn used(size: usize) -> u8 {
 
 /// A block with a canary behind `size` bytes; null if memory has run out.
 #[inline(never)]
-fn alloc_in(class: SizeClass, size: usize) -> *mut u8 {
-    let slot = with_thread(|thread| {
+fn alloc_in(own: Own, class: SizeClass, size: usize) -> *mut u8 {
+    let at_hand = own.with(|thread| {
         let (cache, chance) = thread.cache(class);
-        cache.take(class, chance)
+        cache.take(chance)
     });
-    let Some(Some(slot)) = slot else {
-        return null_mut();
-    };
+    match at_hand.flatten() {
+        Some(slot) => hand_out(slot, class, size),
+        None => alloc_from_pools(class, size),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn alloc_from_pools(class: SizeClass, size: usize) -> *mut u8 {
+    let slot = thread::with_any(|thread| {
+        let (cache, chance) = thread.cache(class);
+        cache.refill(class, chance);
+        cache.take(chance)
+    });
+    match slot.flatten() {
+        Some(slot) => hand_out(slot, class, size),
+        None => null_mut(),
+    }
+}
+
+/// Makes a free block one in use.
+#[inline(always)]
+fn hand_out(slot: Slot, class: SizeClass, size: usize) -> *mut u8 {
     let Slot { block, state: now } = slot;
     // ORDERING: Relaxed, here and below: see region.rs, Access; a block comes from a thread
     // to another by a lock, or by the program's own doing.
     match now.load(Relaxed) {
-        state::AT_HAND => must_be_zero(block, class),
         // As the kernel gave it, and never seen by the program: to look would touch pages that
         // the program may not.
         state::AT_HAND_FRESH if class.block_size() > os::MIN_PAGE_SIZE / 2 => {}
-        state::AT_HAND_FRESH => must_be_zero(block, class),
+        state::AT_HAND | state::AT_HAND_FRESH => must_be_zero(block, class),
         _ => dump::in_use_twice(block, class),
     }
     now.store(used(size), Relaxed);
@@ -183,9 +202,29 @@ fn must_be_zero(block: *mut u8, class: SizeClass) {
     let words = class.block_size() / size_of::<u64>();
     // SAFETY: blocks are words, aligned to one, and this one is the thread's.
     let words = unsafe { core::slice::from_raw_parts(block.cast::<u64>(), words) };
-    if words.iter().fold(0, |all, word| all | word) != 0 {
+    let all = match (words.first_chunk(), words.last_chunk()) {
+        (Some(first), Some(last)) => {
+            let rest = words.get(4..).unwrap_or_default();
+            // Eight words are the first four and the last.
+            let fours = if rest.len() > 4 {
+                rest.as_chunks().0
+            } else {
+                &[]
+            };
+            fours
+                .iter()
+                .fold(or(*first, *last), |all, four| or(all, *four))
+        }
+        _ => words.iter().fold([0; 4], |all, word| or(all, [*word; 4])),
+    };
+    if all.iter().fold(0, |all, word| all | word) != 0 {
         dump::not_zero(block, class);
     }
+}
+
+#[inline(always)]
+fn or(left: [u64; 4], right: [u64; 4]) -> [u64; 4] {
+    core::array::from_fn(|index| left[index] | right[index])
 }
 
 /// The slot of a block in use, of that layout; what is none ends the process.
@@ -218,15 +257,31 @@ fn damaged(block: *mut u8, size: usize) -> ! {
 }
 
 #[inline(never)]
-fn free_in(class: SizeClass, block: *mut u8, layout: Layout) {
+fn free_in(own: Own, class: SizeClass, block: *mut u8, layout: Layout) {
     let slot = check(class, block, layout);
     if let Err(now) = slot.change(used(layout.size()), state::AT_HAND) {
         dump::bad_state(block, now, layout);
     }
+    let len = layout.size() + canary::SIZE;
+    if own.with(|thread| thread.cache(class).0.put(slot)) == Some(true) {
+        // SAFETY: the block is given up, and that long; it is in the thread's quarantine.
+        unsafe { block.write_bytes(0, len) };
+    } else {
+        free_to_pools(class, slot, len);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn free_to_pools(class: SizeClass, slot: Slot, len: usize) {
     // SAFETY: the block is given up, and that long; it is at nobody's hand yet.
-    unsafe { block.write_bytes(0, layout.size() + canary::SIZE) };
-    // Without memory for the thread's record the block is lost, zeroed.
-    with_thread(|thread| thread.cache(class).0.put(class, slot));
+    unsafe { slot.block.write_bytes(0, len) };
+    // Without memory for a record the block is lost, zeroed.
+    thread::with_any(|thread| {
+        let cache = thread.cache(class).0;
+        cache.make_room(class);
+        cache.put(slot)
+    });
 }
 
 /// Gives a block another size of its class.

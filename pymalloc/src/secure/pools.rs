@@ -51,58 +51,53 @@ fn of(class: SizeClass) -> MutexGuard<'static, Pools> {
     lock(unsafe { POOLS.get_unchecked(class.index()) })
 }
 
-/// Up to `most` blocks, each given to `each`; none if memory has run out.
-pub(crate) fn take(class: SizeClass, most: usize, chance: &mut Chance, mut each: impl FnMut(Slot)) {
+/// Fills places with blocks, as far as there are some at hand or there is memory for a pool.
+/// How many it filled.
+pub(crate) fn take(class: SizeClass, places: &mut [Option<Slot>], chance: &mut Chance) -> usize {
     let mut pools = of(class);
-    let mut left = most;
-    while left > 0 {
-        let Some(pool) = pools.with_room(class, left == most) else {
-            return;
+    let mut taken = 0;
+    while taken < places.len() {
+        let Some(pool) = pools.with_room(class, taken == 0) else {
+            break;
         };
-        while left > 0
-            && let Some(slot) = pool.take(class, chance)
-        {
-            // ORDERING: Relaxed, here and below; a block's state is its holder's to write,
-            // and blocks are passed on under the lock.
-            let at_hand = match slot.state.load(Relaxed) {
-                state::FRESH => state::AT_HAND_FRESH,
-                state::POOLED => state::AT_HAND,
-                _ => {
-                    drop(pools);
-                    dump::in_use_twice(slot.block, class);
-                }
-            };
-            slot.state.store(at_hand, Relaxed);
-            each(slot);
-            left -= 1;
+        let places = places.get_mut(taken..).unwrap_or_default();
+        match pool.take(places, class, chance) {
+            Ok(more) => taken += more,
+            Err(used) => {
+                drop(pools);
+                dump::in_use_twice(used, class);
+            }
         }
         if pool.free() == 0 {
             pools.unlist(pool);
         }
     }
+    taken
 }
 
 /// Takes blocks of one class back.
-pub(crate) fn put(class: SizeClass, slots: impl Iterator<Item = Slot>) {
+pub(crate) fn put(class: SizeClass, slots: &[Option<Slot>]) {
     let mut pools = of(class);
-    for slot in slots {
+    for slot in slots.iter().flatten() {
         let Some(region) = map::region_at(slot.block.addr()) else {
             continue;
         };
         let (pool, index) = region.place_of(slot.block);
-        let is_free = matches!(
-            slot.state.load(Relaxed),
-            state::AT_HAND | state::AT_HAND_FRESH
-        );
-        if !is_free || !pool.put(index) {
+        // ORDERING: Relaxed, here and below; a block's state is its holder's to write, and blocks
+        // are passed on under the lock.
+        let pooled = match slot.state.load(Relaxed) {
+            state::AT_HAND => state::POOLED,
+            state::AT_HAND_FRESH => state::FRESH,
+            _ => {
+                drop(pools);
+                dump::in_use_twice(slot.block, class);
+            }
+        };
+        if !pool.put(index) {
             drop(pools);
             dump::in_use_twice(slot.block, class);
         }
-        if slot.state.load(Relaxed) == state::AT_HAND {
-            slot.state.store(state::POOLED, Relaxed);
-        } else {
-            slot.state.store(state::FRESH, Relaxed);
-        }
+        slot.state.store(pooled, Relaxed);
         if pool.is_empty() {
             pools.put_empty(pool, class);
         } else if !pool.is_listed.get() {
@@ -128,6 +123,8 @@ impl Pools {
         Some(pool)
     }
 
+    #[cold]
+    #[inline(never)]
     fn make_pool(&mut self, class: SizeClass) -> Option<&'static Pool> {
         loop {
             let region = match self.region {
@@ -176,6 +173,8 @@ impl Pools {
     }
 
     /// An empty pool waits to be used again. Those beyond 64 KiB lose their memory.
+    #[cold]
+    #[inline(never)]
     fn put_empty(&mut self, pool: &'static Pool, class: SizeClass) {
         if pool.is_listed.get() {
             self.unlist(pool);

@@ -34,6 +34,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU8, AtomicU32};
 
+use super::canary;
 use super::chance::Chance;
 use super::large;
 use super::map;
@@ -50,6 +51,8 @@ pub(crate) struct Region {
     records: *mut u8,
     class: SizeClass,
     pool_shift: u32,
+    /// The pool's size less one.
+    pool_mask: usize,
     /// `ceil(2^40 / block size)`: a division by the block size as a product.
     reciprocal: u64,
     block_size: usize,
@@ -125,6 +128,7 @@ impl Region {
         let record_size = record_size(class);
         let pools = REGION_SIZE / class.pool_size();
         let page = os::page_size();
+        canary::choose_secret();
         let records = (size_of::<Self>() + pools * record_size).next_multiple_of(page);
         // With a page that nobody may touch on both sides.
         let reserved = os::reserve(records + 2 * page)?;
@@ -146,6 +150,7 @@ impl Region {
             records: region.wrapping_add(1).cast(),
             class,
             pool_shift: class.pool_size().trailing_zeros(),
+            pool_mask: class.pool_size() - 1,
             reciprocal: (1_u64 << 40).div_ceil(class.block_size() as u64),
             block_size: class.block_size(),
             record_size,
@@ -250,16 +255,11 @@ impl Region {
     /// The block that starts at an address in the region.
     #[inline(always)]
     pub(crate) fn slot_at(&self, block: *mut u8) -> Result<Slot, NoBlock> {
-        let offset = block.addr().wrapping_sub(self.base.addr());
-        let pool = self.pool(offset >> self.pool_shift);
-        let rest = offset & ((1 << self.pool_shift) - 1);
-        // Exact: rest < 2^18, and the reciprocal is off by less than one in 2^40 - 2^16.
-        let index = ((rest as u64 * self.reciprocal) >> 40) as usize;
+        let (pool, index, inside) = self.place(block);
         // ORDERING: Acquire receives the record from `make_pool`.
         if index >= pool.capacity.load(Acquire) as usize {
             return Err(NoBlock::Outside);
         }
-        let inside = rest - index * self.block_size;
         if inside > 0 {
             return Err(NoBlock::Inside(inside));
         }
@@ -270,11 +270,22 @@ impl Region {
     }
 
     /// The pool and the number in it of a block.
-    pub(crate) fn place_of(&self, block: *mut u8) -> (&'static Pool, u32) {
+    #[inline(always)]
+    pub(crate) fn place_of(&self, block: *mut u8) -> (&'static Pool, usize) {
+        let (pool, index, _) = self.place(block);
+        (pool, index)
+    }
+
+    /// The pool that an address in the region lies in, the number that a block there would
+    /// have, and the bytes from that block's start.
+    #[inline(always)]
+    fn place(&self, block: *mut u8) -> (&'static Pool, usize, usize) {
         let offset = block.addr().wrapping_sub(self.base.addr());
-        let rest = offset & ((1 << self.pool_shift) - 1);
         let pool = self.pool(offset >> self.pool_shift);
-        (pool, (rest / self.block_size) as u32)
+        let rest = offset & self.pool_mask;
+        // Exact: rest < 2^18, and the reciprocal is off by less than one in 2^40 - 2^16.
+        let index = ((rest as u64 * self.reciprocal) >> 40) as usize;
+        (pool, index, rest - index * self.block_size)
     }
 }
 
@@ -308,29 +319,52 @@ impl Pool {
         self.free.get() == self.capacity.load(Relaxed)
     }
 
-    /// Takes a block that chance picks; the pool must have one.
-    pub(crate) fn take(&'static self, class: SizeClass, chance: &mut Chance) -> Option<Slot> {
+    /// Fills places with blocks that chance picks, as far as blocks are free. How many it filled;
+    /// or a block that is in use, though it is marked as free.
+    #[inline(never)]
+    pub(crate) fn take(
+        &'static self,
+        places: &mut [Option<Slot>],
+        class: SizeClass,
+        chance: &mut Chance,
+    ) -> Result<usize, *mut u8> {
         let bits = self.bits();
-        let count = bits.len() as u32;
-        let first = chance.below(count) as usize;
-        let (word, cell) = (0..bits.len())
-            .map(|step| (first + step) % bits.len())
-            .filter_map(|word| Some((word, bits.get(word)?)))
-            .find(|(_, cell)| cell.get() != 0)?;
-        let turn = chance.below(64);
-        let bit = (cell.get().rotate_right(turn).trailing_zeros() + turn) % 64;
-        cell.set(cell.get() & !(1 << bit));
-        self.free.set(self.free.get() - 1);
-        let index = word * 64 + bit as usize;
-        Some(Slot {
-            block: self.base.get().wrapping_add(index * class.block_size()),
-            state: self.state(index),
-        })
+        let (base, block_size) = (self.base.get(), class.block_size());
+        let mut taken = 0;
+        for place in places {
+            let (first, turn) = chance.below_and_bits::<6>(bits.len() as u32);
+            let word = match bits.get(first) {
+                Some(cell) if cell.get() != 0 => Some(first),
+                _ => next_word(bits, first),
+            };
+            let Some((word, cell)) = word.and_then(|word| Some((word, bits.get(word)?))) else {
+                break;
+            };
+            let bit = (cell.get().rotate_right(turn).trailing_zeros() + turn) % 64;
+            cell.set(cell.get() & !(1 << bit));
+            let index = word * 64 + bit as usize;
+            let slot = Slot {
+                block: base.wrapping_add(index * block_size),
+                state: self.state(index),
+            };
+            // ORDERING: Relaxed; a block's state is its holder's to write, which the lock makes us.
+            let at_hand = match slot.state.load(Relaxed) {
+                state::FRESH => state::AT_HAND_FRESH,
+                state::POOLED => state::AT_HAND,
+                _ => return Err(slot.block),
+            };
+            slot.state.store(at_hand, Relaxed);
+            *place = Some(slot);
+            taken += 1;
+        }
+        self.free.set(self.free.get() - taken as u32);
+        Ok(taken)
     }
 
     /// Takes a block back; false if it is here already.
-    pub(crate) fn put(&'static self, index: u32) -> bool {
-        let Some(cell) = self.bits().get(index as usize / 64) else {
+    #[inline(always)]
+    pub(crate) fn put(&'static self, index: usize) -> bool {
+        let Some(cell) = self.bits().get(index / 64) else {
             return false;
         };
         let bit = 1 << (index % 64);
@@ -356,6 +390,14 @@ impl Pool {
         // SAFETY: the pool is empty: nobody uses its memory, of which these are whole pages.
         unsafe { os::discard(self.base.get(), bytes) };
     }
+}
+
+/// The first word with a bit behind that one, or from the front.
+#[cold]
+#[inline(never)]
+fn next_word(bits: &[Cell<u64>], after: usize) -> Option<usize> {
+    let has_bit = |word: &usize| bits.get(*word).is_some_and(|cell| cell.get() != 0);
+    (after + 1..bits.len()).chain(0..after).find(has_bit)
 }
 
 #[cfg(test)]
@@ -407,8 +449,21 @@ mod tests {
         let room = class.pool_size() - os::page_size();
         assert_eq!(pool.free() as usize, room / class.block_size());
         let mut blocks = Vec::new();
-        while let Some(slot) = pool.take(class, &mut chance) {
-            blocks.push(slot.block.addr());
+        loop {
+            let mut places = [None; 7];
+            let taken = pool
+                .take(&mut places, class, &mut chance)
+                .expect("none is used");
+            let given = places.iter().flatten().map(|slot| slot.block.addr());
+            assert_eq!(given.clone().count(), taken);
+            blocks.extend(given);
+            assert_eq!(
+                pool.free() as usize,
+                room / class.block_size() - blocks.len()
+            );
+            if taken < places.len() {
+                break;
+            }
         }
         let in_order = blocks.is_sorted();
         blocks.sort_unstable();
@@ -445,7 +500,10 @@ mod tests {
     fn of_two_who_free_a_block_at_once_one_does() {
         let class = SizeClass::from_index(5).expect("a class");
         let pool = region(class).make_pool(0).expect("there is memory");
-        let state = pool.take(class, &mut Chance::new()).expect("a block").state;
+        let mut place = [None];
+        let taken = pool.take(&mut place, class, &mut Chance::new());
+        assert_eq!(taken, Ok(1));
+        let state = place[0].expect("a block").state;
         let used = state::USED | 40;
         state.store(used, Relaxed);
         // Both have seen that it is used.

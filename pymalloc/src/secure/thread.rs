@@ -79,28 +79,36 @@ thread_local! {
     static IS_GUEST: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls `f` with the caches of the calling thread; `None` if there is no memory for any.
-#[inline(always)]
-pub(crate) fn with_thread<R>(f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
-    let current = CURRENT.get();
-    // SAFETY: null, or this thread's record. `f` calls nothing that comes back here: what
-    // it calls allocates from the system alone.
-    match unsafe { current.as_mut() } {
-        Some(thread) => Some(f(thread)),
-        None => with_new_thread(f),
+/// The calling thread's record, if it has one of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own(*mut Thread);
+
+impl Own {
+    /// Looks it up, which in the middle of a function would cost what a call does: a caller's
+    /// work.
+    #[inline(always)]
+    pub(crate) fn get() -> Self {
+        Self(CURRENT.get())
+    }
+
+    /// Calls `f` with its caches, if there is a record.
+    #[inline(always)]
+    pub(crate) fn with<R>(self, f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+        // SAFETY: null, or this thread's record: it cannot have been sent here. `f` calls nothing
+        // that comes back here: what it calls allocates from the system alone.
+        unsafe { self.0.as_mut() }.map(f)
     }
 }
 
-#[cold]
-#[inline(never)]
-fn with_new_thread<R>(f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
-    if !IS_GUEST.replace(true) {
-        let thread = enlist();
-        if !thread.is_null() {
-            CURRENT.set(thread);
-            // SAFETY: the thread's own from now on.
-            return Some(f(unsafe { &mut *thread }));
-        }
+/// Calls `f` with caches, the calling thread's or the guests', which are made if there are
+/// none; `None` if there is no memory for any.
+pub(crate) fn with_any<R>(f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+    if CURRENT.get().is_null() && !IS_GUEST.replace(true) {
+        CURRENT.set(enlist());
+    }
+    // SAFETY: as in `Own::with`.
+    if let Some(thread) = unsafe { CURRENT.get().as_mut() } {
+        return Some(f(thread));
     }
     let mut guests = lock(&GUESTS);
     if guests.0.is_null() {
