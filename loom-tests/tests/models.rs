@@ -201,6 +201,22 @@ fn both_pools_of_an_arena_released_at_once() {
     });
 }
 
+/// The same, where the two pools are one page, of which no half goes back to the system alone.
+#[test]
+fn both_halves_of_a_page_given_back_at_once() {
+    explore(4, || {
+        let world = World::with_arenas_of_a_page();
+        let guest = world.guest();
+        let mut blocks: Vec<_> = (0..3).map(|_| guest.alloc()).collect();
+        let other_pool = free_elsewhere(&world, blocks.remove(2));
+        guest.free(blocks.remove(0));
+        guest.free(blocks.remove(0));
+        other_pool.join().unwrap();
+        world.assert_all_returned();
+        world.assert_given_back();
+    });
+}
+
 /// The owner empties a pool, and it goes back to its arena and out again, while the
 /// thread that freed its last block elsewhere is still on its way out of the push.
 #[test]

@@ -23,6 +23,7 @@
 use core::cell::Cell;
 
 use crate::config::{ARENA_SIZE, POOL_SIZE};
+use crate::os;
 use crate::pool::Held;
 use crate::region;
 use crate::size_class::SizeClass;
@@ -202,6 +203,11 @@ impl Arena {
     /// The free pools that may be resident, as bits.
     pub(crate) fn dirty(&self) -> u16 {
         self.dirty.get()
+    }
+
+    /// Whether a page of the system's holds several of its pools.
+    pub(crate) fn has_shared_pages(&self) -> bool {
+        self.kind.get().pool_size() < os::page_size()
     }
 
     /// Whether invariant 1 holds.

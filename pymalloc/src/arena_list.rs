@@ -366,11 +366,14 @@ impl ArenaLists {
         self.take_dirty(arena)
     }
 
-    /// Takes an arena's free, resident pools out; all of it if it is empty.
+    /// Takes an arena's free, resident pools out; all that are free if it is empty, or if a page
+    /// holds several: it goes back when the last of them is free.
     pub(crate) fn take_dirty(&mut self, arena: &'static Arena) -> Option<Wash> {
         match arena.dirty() {
             0 => None,
-            _ if arena.is_empty() => Some(self.take_out(arena, arena.kind().all())),
+            _ if arena.is_empty() || arena.has_shared_pages() => {
+                Some(self.take_out(arena, arena.free()))
+            }
             dirty => Some(self.take_out(arena, dirty)),
         }
     }
@@ -388,6 +391,16 @@ impl ArenaLists {
             dirty_bytes,
             huge_chunk: Region::huge_chunk_at(arena.base()),
         }
+    }
+
+    /// Takes back what was given to the system.
+    pub(crate) fn put_clean(&mut self, wash: &Wash) {
+        let arena = wash.arena;
+        let is_part = wash.bits != arena.kind().all();
+        // Two threads may each have given a part of a page, of which nothing went then.
+        let is_all_free = arena.free() | wash.bits == arena.kind().all();
+        let may_be_left = is_part && is_all_free && arena.has_shared_pages();
+        self.put_back(wash, if may_be_left { wash.bits } else { 0 });
     }
 
     /// Takes back what was out; some of it may be dirty.

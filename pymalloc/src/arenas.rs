@@ -79,7 +79,7 @@ impl Arenas {
         let bytes = wash.give_back();
         let mut lists = self.lock();
         lists.given_back += bytes;
-        lists.put_back(&wash, 0);
+        lists.put_clean(&wash);
         lists
     }
 
@@ -104,7 +104,7 @@ impl Arenas {
             for arena in lists.arenas_of(current) {
                 if let Some(mut wash) = lists.take_dirty(arena) {
                     lists.given_back += wash.give_back();
-                    lists.put_back(&wash, 0);
+                    lists.put_clean(&wash);
                 }
                 lists.give_back_unwanted(arena);
             }
@@ -140,8 +140,7 @@ impl Wash {
     /// Gives the pools back; how many bytes of what may have been resident. Where the
     /// system refuses, because the memory is locked, or a page holds other pools as
     /// well, nothing can be done, and the pools count as clean all the same, so that it
-    /// is not asked again and again. What is left goes when an arena is given back whole, but where
-    /// its last pools were given back by two threads at once, each a part of a page.
+    /// is not asked again and again.
     fn give_back(&mut self) -> usize {
         // Where the system refuses, the next part of the chunk that is given back asks again.
         self.huge_chunk = self.huge_chunk.filter(|chunk| {

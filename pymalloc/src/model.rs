@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use crate::block;
+use crate::config::ARENA_SIZE;
 use crate::heap::Heap;
 use crate::os;
 use crate::shared::Shared;
@@ -39,7 +40,16 @@ impl World {
     /// A world without memory; once in each execution of a model.
     #[expect(clippy::new_without_default, reason = "it has a side effect")]
     pub fn new() -> Self {
-        os::reset();
+        Self::with_pages_of(1)
+    }
+
+    /// The same, where a page of the system's holds the two pools of an arena.
+    pub fn with_arenas_of_a_page() -> Self {
+        Self::with_pages_of(ARENA_SIZE)
+    }
+
+    fn with_pages_of(page_size: usize) -> Self {
+        os::reset(page_size);
         Self(Arc::new(Shared::new()))
     }
 
@@ -70,6 +80,13 @@ impl World {
             .newest_region()
             .map_or(0, |region| lists.arenas_of(region).count());
         assert_eq!(lists.count_listed(), Some(arenas), "an arena was lost");
+    }
+
+    /// Asks that memory went back to the system.
+    pub fn assert_given_back(&self) {
+        let lists = self.0.arenas.lock();
+        assert_ne!(lists.given_back, 0, "all pages are resident");
+        assert_eq!(lists.dirty_bytes(), 0, "a page is resident");
     }
 }
 

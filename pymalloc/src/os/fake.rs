@@ -2,12 +2,13 @@
 //! the next execution of the same model.
 
 use std::alloc::Layout;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 
 thread_local! {
     /// loom runs an execution's threads on one system thread.
     static MAPPED: RefCell<Mapped> = const { RefCell::new(Mapped { used: Vec::new(), free: Vec::new() }) };
+    static PAGE_SIZE: Cell<usize> = const { Cell::new(1) };
 }
 
 struct Mapped {
@@ -30,20 +31,26 @@ pub(crate) fn map_aligned(size: usize, align: usize) -> Option<NonNull<u8>> {
     })
 }
 
-/// Forgets what the last execution mapped, so that the next may have it.
-pub(crate) fn reset() {
+/// Bytes of a page, as the model wants them.
+pub(crate) fn page_size() -> usize {
+    PAGE_SIZE.get()
+}
+
+/// Forgets what the last execution mapped, so that the next may have it; pages have this size.
+pub(crate) fn reset(page_size: usize) {
+    PAGE_SIZE.set(page_size);
     MAPPED.with_borrow_mut(|mapped| {
         let Mapped { used, free } = mapped;
         free.append(used);
     });
 }
 
-/// Does nothing: the models keep no secret in discarded memory.
+/// Does nothing: the models keep no secret in discarded memory. A part of a page would not go.
 ///
 /// # Safety
 /// As for the real one.
-pub(crate) unsafe fn discard(_start: *mut u8, _size: usize) -> bool {
-    true
+pub(crate) unsafe fn discard(_start: *mut u8, size: usize) -> bool {
+    size >= page_size()
 }
 
 /// Does nothing.

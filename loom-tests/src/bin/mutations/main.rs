@@ -232,6 +232,13 @@ const MUTATIONS: &[Mutation] = &[
         "both_pools_of_an_arena_released_at_once",
     ),
     mutation(
+        "a page that went back in parts counts as gone",
+        "arena_list.rs",
+        "if may_be_left { wash.bits } else { 0 }",
+        "0",
+        "both_halves_of_a_page_given_back_at_once",
+    ),
+    mutation(
         "a borrowed pool keeps its former owner's name",
         "commons.rs",
         "pool.set_owner(NOBODY, core::ptr::null());\n                // A new",
