@@ -75,6 +75,29 @@ fn a_write_after_free_is_found_where_the_memory_was_given_back_between() {
     }
 }
 
+/// A freed block is written to, then the others of its pool are freed, whose memory goes back.
+#[test]
+fn a_write_after_free_is_found_before_the_memory_goes_back() {
+    const TEST: &str = "a_write_after_free_is_found_before_the_memory_goes_back";
+    const SIZE: usize = 20_000;
+    if in_child(TEST).is_none() {
+        let output = Child::of(TEST, "child").output();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("pymalloc: write after free"), "{said}");
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT));
+        return;
+    }
+    let mut blocks: Vec<_> = (0..100).map(|_| alloc(SIZE)).collect();
+    let address = blocks.swap_remove(50).expose_provenance();
+    let block: *mut u8 = std::ptr::with_exposed_provenance_mut(address);
+    free(block, SIZE);
+    // SAFETY: none: this is the misuse.
+    unsafe { block.write_volatile(0x40) };
+    blocks.into_iter().for_each(|block| free(block, SIZE));
+    // Had nothing been said, this would be the case that is asked for.
+    assert!(!is_resident(block), "its memory did not go back");
+}
+
 /// Takes every pthread key that is left.
 fn take_all_keys() {
     let mut key = 0;

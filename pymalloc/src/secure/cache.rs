@@ -37,7 +37,7 @@ static LENGTHS: [(u8, u8); SizeClass::COUNT] = {
     lengths
 };
 
-/// The blocks. Zeros have none, and no room for any before `make_room`.
+/// The blocks. Zeros have none, and no room for a freed one before `make_room`.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Cache {

@@ -24,6 +24,7 @@ pub(crate) fn choose_secret() {
 
 #[inline(always)]
 fn value(at: *mut u8) -> u64 {
+    debug_assert!(SECRET.get().is_some());
     let secret = SECRET.get().map_or(0, NonZeroUsize::get) as u64;
     let mixed = (secret ^ at.addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     // What all bits went into comes first. A byte of zeros is what is written most often; no

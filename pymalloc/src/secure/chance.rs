@@ -23,16 +23,6 @@ impl Chance {
         ((product >> 64) ^ product) as u32
     }
 
-    /// A number below `limit`, which is below 2^16, and as many bits more.
-    #[inline(always)]
-    pub(crate) fn below_and_bits<const BITS: u32>(&mut self, limit: u32) -> (usize, u32) {
-        let next = self.next();
-        (
-            (((next & 0xffff) * limit) >> 16) as usize,
-            next >> (32 - BITS),
-        )
-    }
-
     /// A number below `limit`; 0 for 0.
     #[inline(always)]
     pub(crate) fn below(&mut self, limit: u32) -> u32 {

@@ -206,6 +206,12 @@ fn take(block: *mut u8, layout: Layout) -> &'static Node {
     node
 }
 
+/// What is no block of that layout ends the process.
+pub(crate) fn check(block: *mut u8, layout: Layout) {
+    let node = take(block, layout);
+    state().map.insert(node, block.addr(), layout.size());
+}
+
 /// Keeps the addresses of freed pages reserved, instead of the oldest.
 fn keep(pages: Pages) {
     let is_kept = pages.size <= KEPT_BYTES

@@ -4,7 +4,7 @@
 //! ```text
 //!  PyMallocSecure ── class ── thread.rs ── cache.rs ── pools.rs ── region.rs ── os
 //!        │                      hand, quarantine    a lock a class   guards, states
-//!        │ address              canary.rs
+//!        │ address              canary.rs, zeros.rs: what is looked at
 //!        ├─ map.rs ── region ── state
 //!        └─ large.rs: pages between guards
 //! ```
@@ -30,6 +30,7 @@ mod map;
 mod pools;
 mod region;
 mod thread;
+mod zeros;
 
 use crate::config::MEDIUM_MAX;
 use crate::os;
@@ -47,8 +48,9 @@ use thread::Own;
 ///   bytes agree in their low 7 bits and nothing else is amiss.
 /// - Eight secret bytes behind each block tell of an overflow when it is freed.
 /// - A freed block is zeroed, kept from use until 16 more of its class were freed in the
-///   thread (fewer above 1 KiB) or the thread has exited, then used again in an order that
-///   chance decides. It must still be zeros then, or the process ends.
+///   thread (fewer above 1 KiB, one above 8) or the thread has exited, then used again in an
+///   order that chance decides (above 8 KiB, in the order of the frees). It must still be zeros
+///   then, and when its memory goes back to the system, or the process ends.
 /// - Every 256 KiB of blocks end in a guard page. A block of more than 64 KiB lies between
 ///   two, and its addresses stay out of reach for a while after it is freed.
 ///
@@ -97,7 +99,7 @@ unsafe impl GlobalAlloc for PyMallocSecure {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // Every free block is zeros.
+        // Every free block is zeros, unless somebody wrote where nothing was his.
         // SAFETY: any layout may be asked for.
         unsafe { self.alloc(layout) }
     }
@@ -118,6 +120,13 @@ unsafe impl GlobalAlloc for PyMallocSecure {
                 }
             }
             _ => {}
+        }
+        // Before anything is read or changed.
+        match class_of(layout) {
+            Some(class) => {
+                check(class, block, layout);
+            }
+            None => large::check(block, layout),
         }
         // SAFETY: any layout may be asked for.
         let moved = unsafe { self.alloc(new) };
@@ -166,7 +175,7 @@ fn alloc_in(own: Own, class: SizeClass, size: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn alloc_from_pools(class: SizeClass, size: usize) -> *mut u8 {
-    let slot = thread::with_any(|thread| {
+    let slot = thread::with_any(class, |thread| {
         let (cache, chance) = thread.cache(class);
         cache.refill(class, chance);
         cache.take(chance)
@@ -199,32 +208,10 @@ fn hand_out(slot: Slot, class: SizeClass, size: usize) -> *mut u8 {
 /// Nobody has written to a free block.
 #[inline(always)]
 fn must_be_zero(block: *mut u8, class: SizeClass) {
-    let words = class.block_size() / size_of::<u64>();
-    // SAFETY: blocks are words, aligned to one, and this one is the thread's.
-    let words = unsafe { core::slice::from_raw_parts(block.cast::<u64>(), words) };
-    let all = match (words.first_chunk(), words.last_chunk()) {
-        (Some(first), Some(last)) => {
-            let rest = words.get(4..).unwrap_or_default();
-            // Eight words are the first four and the last.
-            let fours = if rest.len() > 4 {
-                rest.as_chunks().0
-            } else {
-                &[]
-            };
-            fours
-                .iter()
-                .fold(or(*first, *last), |all, four| or(all, *four))
-        }
-        _ => words.iter().fold([0; 4], |all, word| or(all, [*word; 4])),
-    };
-    if all.iter().fold(0, |all, word| all | word) != 0 {
+    // SAFETY: a block of the class, and the thread's.
+    if !unsafe { zeros::is_zero(block, class) } {
         dump::not_zero(block, class);
     }
-}
-
-#[inline(always)]
-fn or(left: [u64; 4], right: [u64; 4]) -> [u64; 4] {
-    core::array::from_fn(|index| left[index] | right[index])
 }
 
 /// The slot of a block in use, of that layout; what is none ends the process.
@@ -243,14 +230,20 @@ fn check(class: SizeClass, block: *mut u8, layout: Layout) -> Slot {
     }
     // SAFETY: a block of the class, in use.
     if !unsafe { canary::is_intact(block, layout.size()) } {
-        damaged(block, layout.size());
+        damaged(slot, layout);
     }
     slot
 }
 
 #[cold]
 #[inline(never)]
-fn damaged(block: *mut u8, size: usize) -> ! {
+fn damaged(slot: Slot, layout: Layout) -> ! {
+    let (block, size) = (slot.block, layout.size());
+    let now = slot.state.load(Relaxed);
+    if now != used(size) {
+        // Another thread frees the block at this moment, and has made it zeros.
+        dump::bad_state(block, now, layout);
+    }
     // SAFETY: a block in use, with room for a canary there.
     let at = unsafe { canary::damage(block, size) };
     dump::overflow(block, size, at.unwrap_or(block.wrapping_add(size)))
@@ -264,7 +257,8 @@ fn free_in(own: Own, class: SizeClass, block: *mut u8, layout: Layout) {
     }
     let len = layout.size() + canary::SIZE;
     if own.with(|thread| thread.cache(class).0.put(slot)) == Some(true) {
-        // SAFETY: the block is given up, and that long; it is in the thread's quarantine.
+        // SAFETY: the block is given up, and that long; it is in the quarantine of this thread, which
+        // is still here.
         unsafe { block.write_bytes(0, len) };
     } else {
         free_to_pools(class, slot, len);
@@ -277,7 +271,7 @@ fn free_to_pools(class: SizeClass, slot: Slot, len: usize) {
     // SAFETY: the block is given up, and that long; it is at nobody's hand yet.
     unsafe { slot.block.write_bytes(0, len) };
     // Without memory for a record the block is lost, zeroed.
-    thread::with_any(|thread| {
+    thread::with_any(class, |thread| {
         let cache = thread.cache(class).0;
         cache.make_room(class);
         cache.put(slot)

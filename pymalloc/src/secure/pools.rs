@@ -99,7 +99,10 @@ pub(crate) fn put(class: SizeClass, slots: &[Option<Slot>]) {
         }
         slot.state.store(pooled, Relaxed);
         if pool.is_empty() {
-            pools.put_empty(pool, class);
+            if let Err(written) = pools.put_empty(pool, class) {
+                drop(pools);
+                dump::not_zero(written, class);
+            }
         } else if !pool.is_listed.get() {
             pools.list(pool);
         }
@@ -107,7 +110,7 @@ pub(crate) fn put(class: SizeClass, slots: &[Option<Slot>]) {
 }
 
 impl Pools {
-    /// A pool with a block. A new region is made only where nothing was had yet.
+    /// A pool with a block; one in use, or where the caller has nothing yet, an empty or a new one.
     fn with_room(&mut self, class: SizeClass, may_grow: bool) -> Option<&'static Pool> {
         if let Some(pool) = self.used {
             return Some(pool);
@@ -172,19 +175,24 @@ impl Pools {
         }
     }
 
-    /// An empty pool waits to be used again. Those beyond 64 KiB lose their memory.
+    /// An empty pool waits to be used again. Those beyond 64 KiB lose their memory, and with it what
+    /// would tell of a write after a free: a block that shows one.
     #[cold]
     #[inline(never)]
-    fn put_empty(&mut self, pool: &'static Pool, class: SizeClass) {
+    fn put_empty(&mut self, pool: &'static Pool, class: SizeClass) -> Result<(), *mut u8> {
         if pool.is_listed.get() {
             self.unlist(pool);
         }
         if self.empty_count * class.pool_size() >= ARENA_SIZE / 4 {
+            if let Some(written) = pool.written_to(class) {
+                return Err(written);
+            }
             pool.discard(class);
         }
         self.empty_count += 1;
         pool.next.set(self.empty);
         self.empty = Some(pool);
+        Ok(())
     }
 
     fn take_empty(&mut self) -> Option<&'static Pool> {

@@ -21,7 +21,8 @@
 //! one block at the same moment one makes the change, by an exchange, and the other is found out.
 //!
 //! # Invariants
-//! 1. A block that is not used is all zeros.
+//! 1. A block that is not used is all zeros, once its free has ended, unless the program wrote
+//!    to it.
 //! 2. A pool's bit of a block is set exactly while the block is fresh or pooled.
 //! 3. `free` is the number of set bits.
 //!
@@ -38,6 +39,7 @@ use super::canary;
 use super::chance::Chance;
 use super::large;
 use super::map;
+use super::zeros;
 use crate::config::{ARENA_SIZE, REGION_SIZE};
 use crate::os;
 use crate::size_class::SizeClass;
@@ -283,7 +285,8 @@ impl Region {
         let offset = block.addr().wrapping_sub(self.base.addr());
         let pool = self.pool(offset >> self.pool_shift);
         let rest = offset & self.pool_mask;
-        // Exact: rest < 2^18, and the reciprocal is off by less than one in 2^40 - 2^16.
+        // Exact: rest < 2^18 and the reciprocal is less than one too large, so the product is less
+        // than 2^-22 too large; and a quotient that is no whole number is at least 2^-16 less than the next.
         let index = ((rest as u64 * self.reciprocal) >> 40) as usize;
         (pool, index, rest - index * self.block_size)
     }
@@ -330,9 +333,13 @@ impl Pool {
     ) -> Result<usize, *mut u8> {
         let bits = self.bits();
         let (base, block_size) = (self.base.get(), class.block_size());
+        // ORDERING: as for `is_empty`.
+        let capacity = self.capacity.load(Relaxed);
         let mut taken = 0;
         for place in places {
-            let (first, turn) = chance.below_and_bits::<6>(bits.len() as u32);
+            // Of one word: the first that is free from there on, or from its front.
+            let start = chance.below(capacity);
+            let (first, turn) = (start as usize / 64, start % 64);
             let word = match bits.get(first) {
                 Some(cell) if cell.get() != 0 => Some(first),
                 _ => next_word(bits, first),
@@ -376,6 +383,17 @@ impl Pool {
         true
     }
 
+    /// The first block of an empty pool that was written to since it was freed.
+    pub(crate) fn written_to(&'static self, class: SizeClass) -> Option<*mut u8> {
+        // ORDERING: as for `is_empty`; the states, as in `take`.
+        let capacity = self.capacity.load(Relaxed) as usize;
+        (0..capacity)
+            .filter(|index| self.state(*index).load(Relaxed) == state::POOLED)
+            .map(|index| self.base.get().wrapping_add(index * class.block_size()))
+            // SAFETY: a free block of the class, which was in use: its pages are there.
+            .find(|block| !unsafe { zeros::is_zero(*block, class) })
+    }
+
     /// Gives the memory of an empty pool back to the system.
     pub(crate) fn discard(&'static self, class: SizeClass) {
         // ORDERING: as for `is_empty`.
@@ -386,7 +404,7 @@ impl Pool {
             return;
         }
         let bytes = (capacity * class.block_size()).next_multiple_of(page);
-        // The blocks are not fresh: the program may still have pointers to them.
+        // The blocks do not become fresh: the program may still have pointers to them.
         // SAFETY: the pool is empty: nobody uses its memory, of which these are whole pages.
         unsafe { os::discard(self.base.get(), bytes) };
     }
@@ -477,6 +495,31 @@ mod tests {
             assert!(pool.put(index) && !pool.put(index));
         }
         assert!(pool.is_empty());
+    }
+
+    #[test]
+    fn every_block_of_a_pool_is_as_likely_the_first() {
+        let mut chance = Chance::new();
+        // 2048, 3 and 58 blocks; 341 in whole words and a part of one.
+        for index in [0, 119, 96, 5] {
+            let class = SizeClass::from_index(index).expect("a class");
+            let pool = region(class).make_pool(0).expect("there is memory");
+            let capacity = pool.free() as usize;
+            let mut counts = vec![0_u32; capacity];
+            let rounds = 400 * capacity;
+            for _ in 0..rounds {
+                let mut place = [None];
+                assert_eq!(pool.take(&mut place, class, &mut chance), Ok(1));
+                let slot = place[0].expect("a block");
+                let block = (slot.block.addr() - pool.base.get().addr()) / class.block_size();
+                counts[block] += 1;
+                slot.state.store(state::FRESH, Relaxed);
+                assert!(pool.put(block));
+            }
+            // Seven standard deviations.
+            let is_fair = |count: &u32| count.abs_diff(400) < 140;
+            assert!(counts.iter().all(is_fair), "{class:?}: {counts:?}");
+        }
     }
 
     #[test]

@@ -76,7 +76,7 @@ static GUESTS: Mutex<Record> = Mutex::new(Record(null_mut()));
 
 thread_local! {
     static CURRENT: Cell<*mut Thread> = const { Cell::new(null_mut()) };
-    static IS_GUEST: Cell<bool> = const { Cell::new(false) };
+    static HAS_ASKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The calling thread's record, if it has one of its own.
@@ -94,16 +94,17 @@ impl Own {
     /// Calls `f` with its caches, if there is a record.
     #[inline(always)]
     pub(crate) fn with<R>(self, f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
-        // SAFETY: null, or this thread's record: it cannot have been sent here. `f` calls nothing
-        // that comes back here: what it calls allocates from the system alone.
+        // SAFETY: null, or this thread's record: it cannot have been sent here, and was looked up
+        // in this call of the allocator. `f` calls nothing that comes back here: what it calls
+        // allocates from the system alone.
         unsafe { self.0.as_mut() }.map(f)
     }
 }
 
-/// Calls `f` with caches, the calling thread's or the guests', which are made if there are
-/// none; `None` if there is no memory for any.
-pub(crate) fn with_any<R>(f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
-    if CURRENT.get().is_null() && !IS_GUEST.replace(true) {
+/// Calls `f`, for blocks of a class, with caches, the calling thread's or the guests', which
+/// are made if there are none; `None` if there is no memory for any.
+pub(crate) fn with_any<R>(class: SizeClass, f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+    if CURRENT.get().is_null() && !HAS_ASKED.replace(true) {
         CURRENT.set(enlist());
     }
     // SAFETY: as in `Own::with`.
@@ -118,7 +119,7 @@ pub(crate) fn with_any<R>(f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
     let thread = unsafe { guests.0.as_mut() }?;
     let result = f(thread);
     // Nothing waits there for another guest.
-    thread.flush();
+    thread.cache(class).0.flush(class);
     Some(result)
 }
 
