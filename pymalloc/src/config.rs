@@ -43,8 +43,13 @@ pub(crate) const POOLS_PER_REGION: usize = REGION_SIZE / POOL_SIZE;
 pub(crate) const HUGE_PAGE: usize = if cfg!(loom) { REGION_SIZE } else { 2 << 20 };
 
 /// Once pools of this many bytes are in use, new chunks may have huge pages: the part of one
-/// that is not made yet is an eighth of that at most.
-pub(crate) const HUGE_FROM: usize = 8 * HUGE_PAGE;
+/// that is not made yet is an eighth of that at most. As C's malloc a sixteenth: interpreters
+/// have heaps of this size, and gain no time.
+pub(crate) const HUGE_FROM: usize = if cfg!(feature = "initial-exec") {
+    16
+} else {
+    8
+} * HUGE_PAGE;
 
 /// Free memory that stays resident for reuse: this many bytes and ...
 pub(crate) const RETAIN_BYTES: usize = if cfg!(loom) { 0 } else { 2 << 20 };

@@ -93,6 +93,19 @@ fn operators_new_and_delete_in_every_form() {
 }
 
 #[test]
+fn a_handler_that_throws_from_a_nothrow_new_ends_the_process() {
+    for malloc in OURS {
+        let output = Program::of("throwing_handler.cpp", malloc).run();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(6), "{malloc:?}: {said}");
+        assert!(
+            said.starts_with("pymalloc: operator new: a new-handler has thrown"),
+            "{malloc:?}: {said}"
+        );
+    }
+}
+
+#[test]
 fn modules_with_thread_local_memory_come_and_go() {
     let module = module("module.c");
     for malloc in EVERY {
