@@ -13,7 +13,8 @@ fn main() {
     if has_rusts_linker() {
         // What is not used is not resident.
         let directory = env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
-        println!("cargo:rustc-cdylib-link-arg=-Wl,-T,{directory}/sections.ld");
+        println!("cargo:rustc-cdylib-link-arg=-T");
+        println!("cargo:rustc-cdylib-link-arg={directory}/sections.ld");
     }
 }
 
