@@ -3,17 +3,18 @@
 # same work both times, and what it prints and writes is compared. A failure counts where the
 # plain run has none.
 #
-#   pymalloc/capi/programs.sh               all of them, about 12 minutes
+#   pymalloc/capi/programs.sh               all of them, some 20 minutes
 #   pymalloc/capi/programs.sh bash redis    some of them
 #   PYTHON=python3.11 pymalloc/capi/programs.sh python
 #
-# Needs git, gcc, python3 with its own tests, redis-server, sqlite3, stress-ng. Status 1: one
-# of them differs.
+# Needs git, gcc, python3 with its own tests, redis-server, sqlite3, stress-ng. Perl, node, java
+# and chromium run where they are installed. Status 1: one of them differs.
 set -euo pipefail
 export LC_ALL=C
 unset LD_PRELOAD
 
 PROGRAMS=(bash git gcc sqlite3 redis stress-ng python)
+MORE=(perl node java chromium) # where they are
 PYTHON=${PYTHON:-python3}
 PYTHON_TESTS=(test_json test_re test_gc test_sqlite3 test_threading test_asyncio
   test_multiprocessing_fork test_multiprocessing_spawn test_multiprocessing_forkserver
@@ -177,6 +178,89 @@ work_stress-ng() {
   cat "$log"
 }
 
+work_perl() {
+  # shellcheck disable=SC2016 # perl's
+  it perl -e '
+    my %h;
+    $h{"key $_"} = [$_, "x" x ($_ % 50)] for 1 .. 300000;
+    delete $h{"key $_"} for 1 .. 150000;
+    my $text = join "", map { "$_ $h{$_}[1]\n" } sort keys %h;
+    $text =~ s/key (\d+)/$1 . "k" x ($1 % 7)/ge;
+    print length $text, " ", unpack("%32C*", $text), "\n";
+  '
+}
+
+# Buffers outside the engine's heap, its threads for zlib, and workers that come and go.
+work_node() {
+  it node -e '
+    const { Worker } = require("worker_threads"), zlib = require("zlib");
+    const kept = new Map();
+    for (let i = 0; i < 300000; i++) kept.set("k" + i % 7000, Buffer.alloc(i % 2000));
+    for (let i = 0; i < 100; i++)
+      zlib.deflate(Buffer.alloc(200000, i), (_, out) => console.log(i, out.length));
+    const text = `let kept = []; for (let i = 0; i < 1e5; i++) kept.push(Buffer.alloc(i % 500));
+      require("worker_threads").parentPort.postMessage(kept.length)`;
+    for (let i = 0; i < 6; i++) new Worker(text, { eval: true }).on("message", console.log);
+    console.log(kept.size);
+  ' | sort
+}
+
+# The compiler and the collector of the virtual machine; memory outside its heap from threads.
+work_java() {
+  cat >Work.java <<'JAVA'
+import java.nio.ByteBuffer;
+import java.util.*;
+import java.util.zip.Deflater;
+
+class Work {
+  static void deflate() {
+    for (int i = 0; i < 200; i++) {
+      Deflater deflater = new Deflater();
+      deflater.setInput(new byte[50000]);
+      deflater.finish();
+      deflater.deflate(new byte[60000]);
+      deflater.end();
+    }
+  }
+
+  public static void main(String[] arguments) throws Exception {
+    Map<Integer, byte[]> kept = new HashMap<>();
+    for (int i = 0; i < 200000; i++) {
+      kept.put(i % 5000, new byte[i % 3000]);
+      if (i % 100 == 0) ByteBuffer.allocateDirect(100000).putInt(i);
+    }
+    List<Thread> threads = new ArrayList<>();
+    for (int i = 0; i < 8; i++) threads.add(new Thread(Work::deflate));
+    for (Thread thread : threads) thread.start();
+    for (Thread thread : threads) thread.join();
+    System.out.println(kept.values().stream().mapToInt(bytes -> bytes.length).sum());
+  }
+}
+JAVA
+  it java -Xmx512m Work.java
+}
+
+# Several processes of it, and libraries that call malloc beside its own allocator.
+work_chromium() {
+  cat >page.html <<'HTML'
+<canvas id="canvas" width="400" height="400"></canvas>
+<script>
+  for (let i = 0; i < 20000; i++) {
+    const line = document.createElement("p");
+    line.textContent = "line " + i;
+    document.body.append(line);
+  }
+  const pen = document.getElementById("canvas").getContext("2d");
+  for (let i = 0; i < 400; i++) pen.fillRect(i, i, i % 40, 9);
+  document.title = document.body.children.length + " " + document.body.textContent.length;
+</script>
+HTML
+  it chromium --headless --no-sandbox --disable-gpu --user-data-dir="$PWD/profile" \
+    --dump-dom "file://$PWD/page.html" >dom
+  grep -o '<title>.*</title>' dom
+  cksum <dom
+}
+
 # CPython's tests. Those that fail are run again; what is printed failed again. A job of a script's
 # ignores SIGINT, for which test_asyncio then waits for ever: not here.
 work_python() {
@@ -239,11 +323,15 @@ compare() {
 }
 
 wanted=()
-for program in "${PROGRAMS[@]}"; do
-  [[ $# == 0 || " $* " == *" $program "* ]] && wanted+=("$program")
+for program in "${PROGRAMS[@]}" "${MORE[@]}"; do
+  if [[ $# == 0 && " ${MORE[*]} " == *" $program "* ]] && ! command -v "$program" >/dev/null; then
+    summary+=("$(printf '%-10s is not here' "$program")")
+  elif [[ $# == 0 || " $* " == *" $program "* ]]; then
+    wanted+=("$program")
+  fi
 done
 if [[ ${#wanted[@]} == 0 || ($# -gt 0 && ${#wanted[@]} -lt $#) ]]; then
-  printf 'usage: %s [ %s ]\n' "${0##*/}" "${PROGRAMS[*]}" >&2
+  printf 'usage: %s [ %s ]\n' "${0##*/}" "${PROGRAMS[*]} ${MORE[*]}" >&2
   exit 2
 fi
 
