@@ -3,8 +3,7 @@
 //!
 //! Nothing here allocates or takes a lock of the allocator's, and whoever reports holds none: the
 //! loader is asked for names, with its lock, and a handler of the program's for the end of the
-//! process may allocate. (Only what the secure mode finds wrong with its own records, while it
-//! serves a thread that has none, is reported under a lock.) The bytes around an address are
+//! process may allocate. The bytes around an address are
 //! copied by the kernel, so that none can make a report fault; what a mode says of a block it has
 //! checked before.
 //!

@@ -75,18 +75,43 @@ fn a_write_after_free_is_found_where_the_memory_was_given_back_between() {
     }
 }
 
+/// As crash reporters do, with the allocator at fault.
+extern "C" fn allocate(_: i32) {
+    const SAID: &[u8] = b"the handler has allocated\n";
+    for _ in 0..4 {
+        alloc(OF_THEIR_OWN_POOL);
+    }
+    // SAFETY: the bytes are there.
+    unsafe { libc::write(2, SAID.as_ptr().cast(), SAID.len()) };
+}
+
+/// Thirteen are a pool of 256 KiB.
+const OF_THEIR_OWN_POOL: usize = 20_000;
+
 /// A freed block is written to, then the others of its pool are freed, whose memory goes back.
 #[test]
 fn a_write_after_free_is_found_before_the_memory_goes_back() {
     const TEST: &str = "a_write_after_free_is_found_before_the_memory_goes_back";
-    const SIZE: usize = 20_000;
-    if in_child(TEST).is_none() {
-        let output = Child::of(TEST, "child").output();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("pymalloc: write after free"), "{said}");
-        assert_eq!(output.status.signal(), Some(libc::SIGABRT));
+    const SIZE: usize = OF_THEIR_OWN_POOL;
+    let Some(case) = in_child(TEST) else {
+        for case in ["a thread", "a guest"] {
+            let output = Child::of(TEST, case).output();
+            let said = String::from_utf8_lossy(&output.stderr);
+            let count = |text| said.matches(text).count();
+            assert_eq!(count("pymalloc: write after free"), 1, "{case}: {said}");
+            assert_eq!(count("pymalloc: "), 1, "{case}: {said}");
+            assert_eq!(count("the handler has allocated"), 1, "{case}: {said}");
+            assert_eq!(output.status.signal(), Some(libc::SIGABRT));
+        }
         return;
+    };
+    if case == "a guest" {
+        take_all_keys();
     }
+    // SAFETY: the handler does what the test is about.
+    unsafe { libc::signal(libc::SIGABRT, allocate as *const () as libc::sighandler_t) };
+    // SAFETY: the process ends then, where it waits for itself.
+    unsafe { libc::alarm(60) };
     let mut blocks: Vec<_> = (0..100).map(|_| alloc(SIZE)).collect();
     let address = blocks.swap_remove(50).expose_provenance();
     let block: *mut u8 = std::ptr::with_exposed_provenance_mut(address);

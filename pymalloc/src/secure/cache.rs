@@ -9,6 +9,7 @@
 //! soonest; by chance, much later.
 
 use super::chance::Chance;
+use super::dump::Found;
 use super::pools;
 use super::region::Slot;
 use crate::size_class::SizeClass;
@@ -91,39 +92,43 @@ impl Cache {
     }
 
     /// Takes half a hand of blocks from the pools, if they have them, where none is at hand.
-    pub(crate) fn refill(&mut self, class: SizeClass, chance: &mut Chance) {
+    pub(crate) fn refill(&mut self, class: SizeClass, chance: &mut Chance) -> Result<(), Found> {
         if self.hand_len == 0 {
             let most = lengths(class).0.div_ceil(2);
             let places = self.hand.get_mut(..most as usize).unwrap_or_default();
-            self.hand_len = pools::take(class, places, chance) as u32;
+            self.hand_len = pools::take(class, places, chance)? as u32;
         }
+        Ok(())
     }
 
     /// Gives half a hand of blocks to the pools, if it is full.
-    pub(crate) fn make_room(&mut self, class: SizeClass) {
+    pub(crate) fn make_room(&mut self, class: SizeClass) -> Result<(), Found> {
         (self.hand_room, self.ring_len) = lengths(class);
         if self.hand_len >= self.hand_room {
-            self.give_back(class, self.hand_len / 2);
+            self.give_back(class, self.hand_len / 2)?;
         }
+        Ok(())
     }
 
     /// Gives blocks to the pools, all but `rest`.
-    fn give_back(&mut self, class: SizeClass, rest: u32) {
-        let given = self.hand.get(rest as usize..self.hand_len as usize);
-        pools::put(class, given.unwrap_or_default());
+    fn give_back(&mut self, class: SizeClass, rest: u32) -> Result<(), Found> {
+        let given = rest as usize..self.hand_len as usize;
         self.hand_len = rest;
+        pools::put(class, self.hand.get(given).unwrap_or_default())
     }
 
     /// Gives everything back.
-    pub(crate) fn flush(&mut self, class: SizeClass) {
+    pub(crate) fn flush(&mut self, class: SizeClass) -> Result<(), Found> {
+        let mut result = Ok(());
         if self.hand_len > 0 {
-            self.give_back(class, 0);
+            result = self.give_back(class, 0);
         }
         if self.ring.iter().any(Option::is_some) {
-            pools::put(class, &self.ring);
+            result = result.and(pools::put(class, &self.ring));
             self.ring.fill(None);
         }
         self.oldest = 0;
+        result
     }
 }
 

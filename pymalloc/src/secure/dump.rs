@@ -8,6 +8,26 @@ use super::region::{NoBlock, Region};
 use crate::report::{Misuse, Report};
 use crate::size_class::SizeClass;
 
+/// What is wrong with a free block, until no lock is held any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Found {
+    /// It is in use.
+    InUse(*mut u8, SizeClass),
+    /// It was written to since it was freed.
+    Written(*mut u8, SizeClass),
+}
+
+impl Found {
+    /// Says it, and ends the process. No lock is held.
+    #[cold]
+    pub(crate) fn end(self) -> ! {
+        match self {
+            Self::InUse(block, class) => in_use_twice(block, class),
+            Self::Written(block, class) => not_zero(block, class),
+        }
+    }
+}
+
 /// A block of the pools that is none, or not of that class.
 #[cold]
 #[inline(never)]

@@ -49,8 +49,8 @@ use thread::Own;
 /// - Eight secret bytes behind each block tell of an overflow when it is freed.
 /// - A freed block is zeroed, kept from use until 16 more of its class were freed in the
 ///   thread (fewer above 1 KiB, one above 8) or the thread has exited, then used again in an
-///   order that chance decides (above 8 KiB, in the order of the frees). It must still be zeros
-///   then, and when its memory goes back to the system, or the process ends.
+///   order that chance decides (above 8 KiB the thread's own in the order of the frees). It must
+///   still be zeros then, and when its memory goes back to the system, or the process ends.
 /// - Every 256 KiB of blocks end in a guard page. A block of more than 64 KiB lies between
 ///   two, and its addresses stay out of reach for a while after it is freed.
 ///
@@ -177,8 +177,8 @@ fn alloc_in(own: Own, class: SizeClass, size: usize) -> *mut u8 {
 fn alloc_from_pools(class: SizeClass, size: usize) -> *mut u8 {
     let slot = thread::with_any(class, |thread| {
         let (cache, chance) = thread.cache(class);
-        cache.refill(class, chance);
-        cache.take(chance)
+        cache.refill(class, chance)?;
+        Ok(cache.take(chance))
     });
     match slot.flatten() {
         Some(slot) => hand_out(slot, class, size),
@@ -193,9 +193,8 @@ fn hand_out(slot: Slot, class: SizeClass, size: usize) -> *mut u8 {
     // ORDERING: Relaxed, here and below: see region.rs, Access; a block comes from a thread
     // to another by a lock, or by the program's own doing.
     match now.load(Relaxed) {
-        // As the kernel gave it, and never seen by the program: to look would touch pages that
-        // the program may not.
-        state::AT_HAND_FRESH if class.block_size() > os::MIN_PAGE_SIZE / 2 => {}
+        // As the kernel gave it, and never seen by the program.
+        state::AT_HAND_FRESH if !zeros::is_fresh_looked_at(class) => {}
         state::AT_HAND | state::AT_HAND_FRESH => must_be_zero(block, class),
         _ => dump::in_use_twice(block, class),
     }
@@ -273,8 +272,8 @@ fn free_to_pools(class: SizeClass, slot: Slot, len: usize) {
     // Without memory for a record the block is lost, zeroed.
     thread::with_any(class, |thread| {
         let cache = thread.cache(class).0;
-        cache.make_room(class);
-        cache.put(slot)
+        cache.make_room(class)?;
+        Ok(cache.put(slot))
     });
 }
 

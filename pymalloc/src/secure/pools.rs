@@ -9,7 +9,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::chance::Chance;
-use super::dump;
+use super::dump::Found;
 use super::large;
 use super::map;
 use super::region::{Pool, Region, Slot, state};
@@ -21,8 +21,11 @@ use crate::sync::{Mutex, MutexGuard, lock};
 #[derive(Debug)]
 pub(crate) struct Pools {
     used: Option<&'static Pool>,
+    /// Empty pools that have their memory, ...
     empty: Option<&'static Pool>,
     empty_count: usize,
+    /// ... and those that gave it back.
+    bare: Option<&'static Pool>,
     region: Option<&'static Region>,
     /// Pools of the region that were made, or passed over.
     made: usize,
@@ -33,6 +36,7 @@ static POOLS: [Mutex<Pools>; SizeClass::COUNT] = [const {
         used: None,
         empty: None,
         empty_count: 0,
+        bare: None,
         region: None,
         made: 0,
     })
@@ -53,7 +57,11 @@ fn of(class: SizeClass) -> MutexGuard<'static, Pools> {
 
 /// Fills places with blocks, as far as there are some at hand or there is memory for a pool.
 /// How many it filled.
-pub(crate) fn take(class: SizeClass, places: &mut [Option<Slot>], chance: &mut Chance) -> usize {
+pub(crate) fn take(
+    class: SizeClass,
+    places: &mut [Option<Slot>],
+    chance: &mut Chance,
+) -> Result<usize, Found> {
     let mut pools = of(class);
     let mut taken = 0;
     while taken < places.len() {
@@ -61,26 +69,29 @@ pub(crate) fn take(class: SizeClass, places: &mut [Option<Slot>], chance: &mut C
             break;
         };
         let places = places.get_mut(taken..).unwrap_or_default();
-        match pool.take(places, class, chance) {
-            Ok(more) => taken += more,
-            Err(used) => {
-                drop(pools);
-                dump::in_use_twice(used, class);
-            }
-        }
+        let more = pool.take(places, class, chance);
         if pool.free() == 0 {
             pools.unlist(pool);
         }
+        taken += more.map_err(|used| Found::InUse(used, class))?;
     }
-    taken
+    Ok(taken)
 }
 
-/// Takes blocks of one class back.
-pub(crate) fn put(class: SizeClass, slots: &[Option<Slot>]) {
+/// Takes blocks of one class back, but for those that are none.
+pub(crate) fn put(class: SizeClass, slots: &[Option<Slot>]) -> Result<(), Found> {
     let mut pools = of(class);
+    let mut result = Ok(());
     for slot in slots.iter().flatten() {
+        result = result.and(pools.put(class, *slot));
+    }
+    result
+}
+
+impl Pools {
+    fn put(&mut self, class: SizeClass, slot: Slot) -> Result<(), Found> {
         let Some(region) = map::region_at(slot.block.addr()) else {
-            continue;
+            return Ok(());
         };
         let (pool, index) = region.place_of(slot.block);
         // ORDERING: Relaxed, here and below; a block's state is its holder's to write, and blocks
@@ -88,28 +99,21 @@ pub(crate) fn put(class: SizeClass, slots: &[Option<Slot>]) {
         let pooled = match slot.state.load(Relaxed) {
             state::AT_HAND => state::POOLED,
             state::AT_HAND_FRESH => state::FRESH,
-            _ => {
-                drop(pools);
-                dump::in_use_twice(slot.block, class);
-            }
+            _ => return Err(Found::InUse(slot.block, class)),
         };
         if !pool.put(index) {
-            drop(pools);
-            dump::in_use_twice(slot.block, class);
+            return Err(Found::InUse(slot.block, class));
         }
         slot.state.store(pooled, Relaxed);
         if pool.is_empty() {
-            if let Err(written) = pools.put_empty(pool, class) {
-                drop(pools);
-                dump::not_zero(written, class);
-            }
-        } else if !pool.is_listed.get() {
-            pools.list(pool);
+            return self.put_empty(pool, class);
         }
+        if !pool.is_listed.get() {
+            self.list(pool);
+        }
+        Ok(())
     }
-}
 
-impl Pools {
     /// A pool with a block; one in use, or where the caller has nothing yet, an empty or a new one.
     fn with_room(&mut self, class: SizeClass, may_grow: bool) -> Option<&'static Pool> {
         if let Some(pool) = self.used {
@@ -175,30 +179,34 @@ impl Pools {
         }
     }
 
-    /// An empty pool waits to be used again. Those beyond 64 KiB lose their memory, and with it what
-    /// would tell of a write after a free: a block that shows one.
+    /// An empty pool waits to be used again. Those beyond 64 KiB lose their memory.
     #[cold]
     #[inline(never)]
-    fn put_empty(&mut self, pool: &'static Pool, class: SizeClass) -> Result<(), *mut u8> {
+    fn put_empty(&mut self, pool: &'static Pool, class: SizeClass) -> Result<(), Found> {
         if pool.is_listed.get() {
             self.unlist(pool);
         }
-        if self.empty_count * class.pool_size() >= ARENA_SIZE / 4 {
-            if let Some(written) = pool.written_to(class) {
-                return Err(written);
-            }
-            pool.discard(class);
+        if self.empty_count * class.pool_size() < ARENA_SIZE / 4 {
+            self.empty_count += 1;
+            pool.next.set(self.empty);
+            self.empty = Some(pool);
+            return Ok(());
         }
-        self.empty_count += 1;
-        pool.next.set(self.empty);
-        self.empty = Some(pool);
-        Ok(())
+        pool.next.set(self.bare);
+        self.bare = Some(pool);
+        let discarded = pool.discard(class);
+        discarded.map_err(|written| Found::Written(written, class))
     }
 
+    /// An empty pool, one that has its memory if there is one.
     fn take_empty(&mut self) -> Option<&'static Pool> {
-        let pool = self.empty?;
-        self.empty = pool.next.get();
-        self.empty_count -= 1;
+        if let Some(pool) = self.empty {
+            self.empty = pool.next.get();
+            self.empty_count -= 1;
+            return Some(pool);
+        }
+        let pool = self.bare?;
+        self.bare = pool.next.get();
         Some(pool)
     }
 }

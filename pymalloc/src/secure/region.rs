@@ -336,6 +336,7 @@ impl Pool {
         // ORDERING: as for `is_empty`.
         let capacity = self.capacity.load(Relaxed);
         let mut taken = 0;
+        let mut result = Ok(());
         for place in places {
             // Of one word: the first that is free from there on, or from its front.
             let start = chance.below(capacity);
@@ -349,6 +350,7 @@ impl Pool {
             };
             let bit = (cell.get().rotate_right(turn).trailing_zeros() + turn) % 64;
             cell.set(cell.get() & !(1 << bit));
+            self.free.set(self.free.get() - 1);
             let index = word * 64 + bit as usize;
             let slot = Slot {
                 block: base.wrapping_add(index * block_size),
@@ -358,14 +360,16 @@ impl Pool {
             let at_hand = match slot.state.load(Relaxed) {
                 state::FRESH => state::AT_HAND_FRESH,
                 state::POOLED => state::AT_HAND,
-                _ => return Err(slot.block),
+                _ => {
+                    result = Err(slot.block);
+                    break;
+                }
             };
             slot.state.store(at_hand, Relaxed);
             *place = Some(slot);
             taken += 1;
         }
-        self.free.set(self.free.get() - taken as u32);
-        Ok(taken)
+        result.map(|()| taken)
     }
 
     /// Takes a block back; false if it is here already.
@@ -383,30 +387,39 @@ impl Pool {
         true
     }
 
-    /// The first block of an empty pool that was written to since it was freed.
-    pub(crate) fn written_to(&'static self, class: SizeClass) -> Option<*mut u8> {
+    /// The first free block that would be looked at when it is handed out, and is not zeros.
+    fn written_to(&'static self, class: SizeClass) -> Option<*mut u8> {
         // ORDERING: as for `is_empty`; the states, as in `take`.
         let capacity = self.capacity.load(Relaxed) as usize;
         (0..capacity)
-            .filter(|index| self.state(*index).load(Relaxed) == state::POOLED)
+            .filter(|index| match self.state(*index).load(Relaxed) {
+                state::POOLED => true,
+                state::FRESH => zeros::is_fresh_looked_at(class),
+                _ => false,
+            })
             .map(|index| self.base.get().wrapping_add(index * class.block_size()))
-            // SAFETY: a free block of the class, which was in use: its pages are there.
+            // SAFETY: a free block of the class.
             .find(|block| !unsafe { zeros::is_zero(*block, class) })
     }
 
-    /// Gives the memory of an empty pool back to the system.
-    pub(crate) fn discard(&'static self, class: SizeClass) {
+    /// Gives the memory of an empty pool back to the system, unless what would tell of a write
+    /// after a free went with it: then such a block.
+    pub(crate) fn discard(&'static self, class: SizeClass) -> Result<(), *mut u8> {
         // ORDERING: as for `is_empty`.
         let capacity = self.capacity.load(Relaxed) as usize;
         let page = os::page_size();
         if page > class.pool_size() {
             // Others have a part of the page.
-            return;
+            return Ok(());
+        }
+        if let Some(written) = self.written_to(class) {
+            return Err(written);
         }
         let bytes = (capacity * class.block_size()).next_multiple_of(page);
         // The blocks do not become fresh: the program may still have pointers to them.
         // SAFETY: the pool is empty: nobody uses its memory, of which these are whole pages.
         unsafe { os::discard(self.base.get(), bytes) };
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use core::ptr::null_mut;
 
 use super::cache::Cache;
 use super::chance::Chance;
+use super::dump::Found;
 use super::large;
 use crate::exit_key::ExitKey;
 use crate::os;
@@ -55,10 +56,9 @@ impl Thread {
         None
     }
 
-    fn flush(&mut self) {
-        for class in SizeClass::all() {
-            self.cache(class).0.flush(class);
-        }
+    fn flush(&mut self) -> Result<(), Found> {
+        let each = SizeClass::all().map(|class| self.cache(class).0.flush(class));
+        each.fold(Ok(()), Result::and)
     }
 }
 
@@ -102,15 +102,27 @@ impl Own {
 }
 
 /// Calls `f`, for blocks of a class, with caches, the calling thread's or the guests', which
-/// are made if there are none; `None` if there is no memory for any.
-pub(crate) fn with_any<R>(class: SizeClass, f: impl FnOnce(&mut Thread) -> R) -> Option<R> {
+/// are made if there are none; `None` if there is no memory for any. What it finds wrong is
+/// said when it has come back.
+pub(crate) fn with_any<R>(
+    class: SizeClass,
+    f: impl FnOnce(&mut Thread) -> Result<R, Found>,
+) -> Option<R> {
     if CURRENT.get().is_null() && !HAS_ASKED.replace(true) {
         CURRENT.set(enlist());
     }
     // SAFETY: as in `Own::with`.
-    if let Some(thread) = unsafe { CURRENT.get().as_mut() } {
-        return Some(f(thread));
-    }
+    let result = match unsafe { CURRENT.get().as_mut() } {
+        Some(thread) => f(thread),
+        None => as_guest(class, f)?,
+    };
+    Some(result.unwrap_or_else(|found| found.end()))
+}
+
+fn as_guest<R>(
+    class: SizeClass,
+    f: impl FnOnce(&mut Thread) -> Result<R, Found>,
+) -> Option<Result<R, Found>> {
     let mut guests = lock(&GUESTS);
     if guests.0.is_null() {
         guests.0 = Thread::map();
@@ -119,8 +131,8 @@ pub(crate) fn with_any<R>(class: SizeClass, f: impl FnOnce(&mut Thread) -> R) ->
     let thread = unsafe { guests.0.as_mut() }?;
     let result = f(thread);
     // Nothing waits there for another guest.
-    thread.cache(class).0.flush(class);
-    Some(result)
+    let flushed = thread.cache(class).0.flush(class);
+    Some(flushed.and(result))
 }
 
 /// A record for the thread, that is told of its exit; null if that cannot be.
@@ -164,8 +176,9 @@ unsafe extern "C" fn exits(thread: *mut c_void) {
     CURRENT.set(null_mut());
     let thread: *mut Thread = thread.cast();
     // SAFETY: `enlist` stored this thread's own record, which is nobody else's.
-    unsafe { (*thread).flush() };
+    let flushed = unsafe { (*thread).flush() };
     retire(thread);
+    flushed.unwrap_or_else(|found| found.end());
 }
 
 /// The locks, held.

@@ -1,6 +1,14 @@
 //! Whether a block is all zeros, as a free one is that nobody wrote to.
 
+use crate::os;
 use crate::size_class::SizeClass;
+
+/// Whether a block is looked at that was never used: not where that would touch pages that the
+/// program may not.
+#[inline(always)]
+pub(crate) fn is_fresh_looked_at(class: SizeClass) -> bool {
+    class.block_size() <= os::MIN_PAGE_SIZE / 2
+}
 
 /// Whether a free block is.
 ///
