@@ -23,7 +23,6 @@
 use core::cell::Cell;
 
 use crate::config::{ARENA_SIZE, POOL_SIZE};
-use crate::os;
 use crate::pool::Held;
 use crate::region;
 use crate::size_class::SizeClass;
@@ -61,6 +60,14 @@ impl Kind {
     /// Pools in an arena.
     pub(crate) fn count(self) -> u32 {
         (ARENA_SIZE / self.pool_size()) as u32
+    }
+
+    /// The pools of each page of the system's that holds several.
+    fn pages(self, page_size: usize) -> impl Iterator<Item = u16> {
+        let each = (page_size / self.pool_size()).min(self.count() as usize);
+        let step = each.max(1);
+        let starts = (0..self.count()).step_by(step).filter(move |_| each > 1);
+        starts.map(move |start| (((1_u32 << step) - 1) << start) as u16)
     }
 
     /// A bit for each pool.
@@ -205,9 +212,14 @@ impl Arena {
         self.dirty.get()
     }
 
-    /// Whether a page of the system's holds several of its pools.
-    pub(crate) fn has_shared_pages(&self) -> bool {
-        self.kind.get().pool_size() < os::page_size()
+    /// Which of the pools that are out, and were given to the system, may be resident all the same: a
+    /// page holds them and others that are free by now. Of that page nothing went, if those
+    /// were given by another thread meanwhile.
+    pub(crate) fn left_of(&self, given: u16, page_size: usize) -> u16 {
+        let free = self.free.get() | given;
+        let is_left = |page: &u16| free & page == *page && given & page != *page;
+        let pages = self.kind.get().pages(page_size).filter(is_left);
+        pages.fold(0, |left, page| left | given & page)
     }
 
     /// Whether invariant 1 holds.
@@ -254,4 +266,38 @@ impl Arena {
 pub(crate) fn arena_of(pool: Held) -> &'static Arena {
     // SAFETY: the pool lies in an arena that was made, in a region of ours.
     unsafe { region::arena_at(pool.pool().base().addr()) }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_two_threads_gave_in_parts_is_left() {
+        const PAGE: usize = 64 << 10;
+        let arena = Arena::new(core::ptr::null_mut());
+        // Another page is in use.
+        arena.take_out(0xff00);
+        let (one, other) = (0b0011, 0b1100);
+        arena.take_out(one);
+        arena.take_out(other | 0x00f0);
+        assert_eq!(arena.left_of(one, PAGE), 0, "the other is out");
+        arena.put_back(one, 0);
+        assert_eq!(arena.left_of(other | 0x00f0, PAGE), other);
+        assert_eq!(arena.left_of(other | 0x00f0, 16 << 10), 0);
+        assert_eq!(arena.left_of(other | 0x00f0, 4 << 10), 0);
+    }
+
+    #[test]
+    fn pages_of_the_system_hold_pools_of_each_kind() {
+        let pages = |kind: Kind, page_size| kind.pages(page_size).collect::<Vec<_>>();
+        assert_eq!(pages(Kind::Small, 64 << 10), [0xf, 0xf0, 0xf00, 0xf000]);
+        assert_eq!(pages(Kind::Small, 32 << 10).len(), 8);
+        assert_eq!(pages(Kind::Small, 1 << 20), [0xffff]);
+        assert_eq!(pages(Kind::Middle, 128 << 10), [0b11, 0b1100]);
+        for kind in [Kind::Small, Kind::Middle, Kind::Whole] {
+            assert_eq!(pages(kind, 4 << 10), []);
+            assert_eq!(pages(kind, kind.pool_size()), []);
+        }
+    }
 }

@@ -371,7 +371,7 @@ impl ArenaLists {
     pub(crate) fn take_dirty(&mut self, arena: &'static Arena) -> Option<Wash> {
         match arena.dirty() {
             0 => None,
-            _ if arena.is_empty() || arena.has_shared_pages() => {
+            _ if arena.is_empty() || arena.kind().pool_size() < os::page_size() => {
                 Some(self.take_out(arena, arena.free()))
             }
             dirty => Some(self.take_out(arena, dirty)),
@@ -395,12 +395,7 @@ impl ArenaLists {
 
     /// Takes back what was given to the system.
     pub(crate) fn put_clean(&mut self, wash: &Wash) {
-        let arena = wash.arena;
-        let is_part = wash.bits != arena.kind().all();
-        // Two threads may each have given a part of a page, of which nothing went then.
-        let is_all_free = arena.free() | wash.bits == arena.kind().all();
-        let may_be_left = is_part && is_all_free && arena.has_shared_pages();
-        self.put_back(wash, if may_be_left { wash.bits } else { 0 });
+        self.put_back(wash, wash.arena.left_of(wash.bits, os::page_size()));
     }
 
     /// Takes back what was out; some of it may be dirty.
@@ -477,9 +472,7 @@ impl ArenaLists {
         // SAFETY: regions are mapped.
         unsafe { os::split_huge_page(start, bytes) };
         // SAFETY: the caller's promise.
-        if unsafe { os::discard(start, bytes) } {
-            self.given_back += bytes;
-        }
+        self.given_back += unsafe { os::discard(start, bytes) };
     }
 
     /// What is not made yet of the newest chunk, if a part of it is.

@@ -147,7 +147,7 @@ impl Wash {
             // SAFETY: the chunk lies in a region, which is mapped.
             unsafe { os::avoid_huge_pages(*chunk, HUGE_PAGE) }
         });
-        let mut all = true;
+        let mut given_back = 0;
         for (offset, bytes) in self.arena.runs(self.bits) {
             let start = self.arena.base().wrapping_add(offset);
             if self.huge_chunk.is_some() {
@@ -155,8 +155,8 @@ impl Wash {
                 unsafe { os::split_huge_page(start, bytes) };
             }
             // SAFETY: the pools are empty, and out of the arena: nobody knows them.
-            all &= unsafe { os::discard(start, bytes) };
+            given_back += unsafe { os::discard(start, bytes) };
         }
-        if all { self.dirty_bytes } else { 0 }
+        given_back.min(self.dirty_bytes)
     }
 }

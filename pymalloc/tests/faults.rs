@@ -192,7 +192,7 @@ fn growth_that_fails_keeps_the_block_and_works_later() {
     });
 }
 
-/// Beyond 16 MiB pools are in huge pages, where the system has some, until a part goes back.
+/// Beyond 16 MiB, or 32, pools are in huge pages, where the system has some, until a part goes back.
 #[test]
 fn advice_about_huge_pages_may_be_refused() {
     let layout = Layout::new::<[u64; 128]>();

@@ -49,8 +49,8 @@ pub(crate) fn reset(page_size: usize) {
 ///
 /// # Safety
 /// As for the real one.
-pub(crate) unsafe fn discard(_start: *mut u8, size: usize) -> bool {
-    size >= page_size()
+pub(crate) unsafe fn discard(_start: *mut u8, size: usize) -> usize {
+    size - size % page_size()
 }
 
 /// Does nothing.

@@ -120,22 +120,22 @@ pub(crate) unsafe fn remap(start: NonNull<u8>, old: usize, new: usize) -> Option
     NonNull::new(moved.cast())
 }
 
-/// Gives the memory of `size` bytes at `start` back and keeps the addresses; whether all
-/// of them read zero now. Of a page that they are a part of, nothing goes back.
+/// Gives the memory of `size` bytes at `start` back and keeps the addresses; how many bytes
+/// went back, and read zero now. Of a page that they are a part of, nothing does.
 ///
 /// # Safety
 /// The bytes are mapped by this module and nobody uses them.
-pub(crate) unsafe fn discard(start: *mut u8, size: usize) -> bool {
+pub(crate) unsafe fn discard(start: *mut u8, size: usize) -> usize {
     let page = page_size();
     let first = start.map_addr(|address| address.next_multiple_of(page));
     let before = first.addr() - start.addr();
     let whole = size.saturating_sub(before) & !(page - 1);
     if whole == 0 || fault::refuses(Call::Discard) {
-        return false;
+        return 0;
     }
     // SAFETY: the caller's promise; the whole pages lie among those bytes.
     let is_done = unsafe { libc::madvise(first.cast(), whole, libc::MADV_DONTNEED) == 0 };
-    is_done && whole == size
+    if is_done { whole } else { 0 }
 }
 
 /// Asks for ordinary pages where the kernel would else use huge ones: a pool that is

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`map`], [`map_aligned`] | zeroed memory | `None` |
 //! | [`remap`] | grows, shrinks or moves a mapping | `None`, the mapping is as before |
-//! | [`discard`] | gives memory back, keeps the addresses, which read zero | false |
+//! | [`discard`] | gives memory back, keeps the addresses, which read zero | 0 |
 //! | [`unmap`] | gives memory and addresses back | false |
 //!
 //! What the hardened modes need besides is in `protect`: addresses without memory, access

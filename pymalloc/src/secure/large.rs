@@ -220,7 +220,7 @@ fn keep(pages: Pages) {
     if !is_kept {
         // Too many, or at the limit of mappings. They may have to stay, but not what is in them.
         // SAFETY: as above.
-        if !unsafe { os::discard(pages.start, pages.size) } {
+        if unsafe { os::discard(pages.start, pages.size) } != pages.size {
             // SAFETY: as above; they are as they were.
             unsafe { pages.start.write_bytes(0, pages.size) };
         }

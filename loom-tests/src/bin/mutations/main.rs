@@ -234,7 +234,7 @@ const MUTATIONS: &[Mutation] = &[
     mutation(
         "a page that went back in parts counts as gone",
         "arena_list.rs",
-        "if may_be_left { wash.bits } else { 0 }",
+        "wash.arena.left_of(wash.bits, os::page_size())",
         "0",
         "both_halves_of_a_page_given_back_at_once",
     ),
