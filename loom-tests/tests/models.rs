@@ -184,17 +184,23 @@ fn arena_release_against_last_free() {
     });
 }
 
+/// Two threads release both pools of an arena: the guest, which is the caller's, and another.
+fn release_both_pools(world: &World) -> (Thread, thread::JoinHandle<()>) {
+    let guest = world.guest();
+    let mut blocks: Vec<_> = (0..3).map(|_| guest.alloc()).collect();
+    let other_pool = free_elsewhere(world, blocks.remove(2));
+    guest.free(blocks.remove(0));
+    guest.free(blocks.remove(0));
+    (guest, other_pool)
+}
+
 /// Both pools of an arena are released at once: while one is out to be given back, the
-/// other makes the arena empty, and a third thread takes a pool.
+/// other makes the arena empty, and a pool is taken.
 #[test]
 fn both_pools_of_an_arena_released_at_once() {
     explore(4, || {
         let world = World::new();
-        let guest = world.guest();
-        let mut blocks: Vec<_> = (0..3).map(|_| guest.alloc()).collect();
-        let other_pool = free_elsewhere(&world, blocks.remove(2));
-        guest.free(blocks.remove(0));
-        guest.free(blocks.remove(0));
+        let (guest, other_pool) = release_both_pools(&world);
         guest.free(guest.alloc());
         other_pool.join().unwrap();
         world.assert_all_returned();
@@ -206,11 +212,7 @@ fn both_pools_of_an_arena_released_at_once() {
 fn both_halves_of_a_page_given_back_at_once() {
     explore(4, || {
         let world = World::with_arenas_of_a_page();
-        let guest = world.guest();
-        let mut blocks: Vec<_> = (0..3).map(|_| guest.alloc()).collect();
-        let other_pool = free_elsewhere(&world, blocks.remove(2));
-        guest.free(blocks.remove(0));
-        guest.free(blocks.remove(0));
+        let (_guest, other_pool) = release_both_pools(&world);
         other_pool.join().unwrap();
         world.assert_all_returned();
         world.assert_given_back();

@@ -38,7 +38,8 @@ static LENGTHS: [(u8, u8); SizeClass::COUNT] = {
     lengths
 };
 
-/// The blocks. Zeros have none, and no room for a freed one before `make_room`.
+/// The blocks. Zeros have none, and no room for a freed one before `make_room`. In this order: what
+/// every call looks at lies together.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Cache {

@@ -207,7 +207,8 @@ fn hand_out(slot: Slot, class: SizeClass, size: usize) -> *mut u8 {
 /// Nobody has written to a free block.
 #[inline(always)]
 fn must_be_zero(block: *mut u8, class: SizeClass) {
-    // SAFETY: a block of the class, and the thread's.
+    // SAFETY: a block of the class, which was at hand: it is the thread's, and lies in pages that
+    // may be touched.
     if !unsafe { zeros::is_zero(block, class) } {
         dump::not_zero(block, class);
     }

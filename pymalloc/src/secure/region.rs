@@ -398,7 +398,8 @@ impl Pool {
                 _ => false,
             })
             .map(|index| self.base.get().wrapping_add(index * class.block_size()))
-            // SAFETY: a free block of the class.
+            // SAFETY: the pool is empty, and under its lock: its blocks are nobody's; they lie in front of
+            // the guard.
             .find(|block| !unsafe { zeros::is_zero(*block, class) })
     }
 
@@ -513,7 +514,7 @@ mod tests {
     #[test]
     fn every_block_of_a_pool_is_as_likely_the_first() {
         let mut chance = Chance::new();
-        // 2048, 3 and 58 blocks; 341 in whole words and a part of one.
+        // 2048, 3 and 28 blocks; 341 in whole words and a part of one.
         for index in [0, 119, 96, 5] {
             let class = SizeClass::from_index(index).expect("a class");
             let pool = region(class).make_pool(0).expect("there is memory");
