@@ -20,8 +20,9 @@ fn main() {
     }
 }
 
-/// Whether the linker is the one that rustc comes with, LLVM's, which knows all commands of the
-/// script. Others link without it, and more of the library is resident.
+/// Whether the linker is, by all that is known here, the one that rustc comes with, LLVM's, which
+/// knows all commands of the script. (What `cargo rustc` is told is not known.) Others link without
+/// it, and more of the library is resident.
 fn has_rusts_linker() -> bool {
     const TARGET: &str = "x86_64-unknown-linux-gnu";
     let is = |name, value| env::var(name).is_ok_and(|is| is == value);

@@ -137,7 +137,8 @@ impl Arenas {
 }
 
 impl Wash {
-    /// Gives the pools back; how many bytes of what may have been resident. Where the
+    /// Gives the pools back; how many bytes went, of no more than may have been resident (which
+    /// ones is not known where a page holds several pools). Where the
     /// system refuses, because the memory is locked, or a page holds other pools as
     /// well, nothing can be done, and the pools count as clean all the same, so that it
     /// is not asked again and again.

@@ -529,8 +529,8 @@ pub fn arenas(into: &mut [ArenaStats]) -> usize {
 /// that other threads happen to give back meanwhile.
 ///
 /// A pool counts whole, however little of it was touched, and so does what a huge page may have
-/// brought; pools that share a page of the system's count when that page goes. Other threads that
-/// want a pool wait while it goes through each 32 MiB.
+/// brought; where a page of the system's holds several pools, the number is rough. Other threads
+/// that want a pool wait while it goes through each 32 MiB.
 ///
 /// That is the memory of empty pools and arenas, and of cached large blocks, after the
 /// calling thread's free blocks have gone back to their pools. What lies in other

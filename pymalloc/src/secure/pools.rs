@@ -21,10 +21,10 @@ use crate::sync::{Mutex, MutexGuard, lock};
 #[derive(Debug)]
 pub(crate) struct Pools {
     used: Option<&'static Pool>,
-    /// Empty pools that have their memory, ...
+    /// Empty pools that keep their memory, ...
     empty: Option<&'static Pool>,
     empty_count: usize,
-    /// ... and those that gave it back.
+    /// ... and those that gave it back, if they could.
     bare: Option<&'static Pool>,
     region: Option<&'static Region>,
     /// Pools of the region that were made, or passed over.
@@ -179,7 +179,8 @@ impl Pools {
         }
     }
 
-    /// An empty pool waits to be used again. Those beyond 64 KiB lose their memory.
+    /// An empty pool waits to be used again. Where those that wait have 64 KiB or more, it loses its
+    /// memory, unless the system refuses or a page holds other pools as well.
     #[cold]
     #[inline(never)]
     fn put_empty(&mut self, pool: &'static Pool, class: SizeClass) -> Result<(), Found> {
@@ -192,13 +193,15 @@ impl Pools {
             self.empty = Some(pool);
             return Ok(());
         }
+        // One that was written to is on no list: nobody gets it while that is said.
+        let discarded = pool.discard(class);
+        discarded.map_err(|written| Found::Written(written, class))?;
         pool.next.set(self.bare);
         self.bare = Some(pool);
-        let discarded = pool.discard(class);
-        discarded.map_err(|written| Found::Written(written, class))
+        Ok(())
     }
 
-    /// An empty pool, one that has its memory if there is one.
+    /// An empty pool, one that keeps its memory if there is one.
     fn take_empty(&mut self) -> Option<&'static Pool> {
         if let Some(pool) = self.empty {
             self.empty = pool.next.get();
